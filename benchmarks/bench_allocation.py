@@ -138,7 +138,8 @@ def some_commands(grid: NetworkGrid, count: int, crossing: float) -> list[Comman
     placed: list[tuple[str, str]] = []
     for i in range(count):
         if placed and rng.random() < 1 / 3:
-            commands.append(CancelOrder(*placed.pop(rng.randrange(len(placed)))))
+            participant, client_order_id = placed.pop(rng.randrange(len(placed)))
+            commands.append(CancelOrder(participant, f"r{i}", client_order_id))
             continue
         k = rng.randrange(len(grid.connection_points))
         side = rng.choice(list(Side))

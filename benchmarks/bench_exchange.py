@@ -115,9 +115,10 @@ def some_commands(count: int) -> list[Command]:
         if placed and kind < 0.30:
             participant, client_order_id = placed.pop(rng.randrange(len(placed)))
             if kind < 0.25:
-                commands.append(CancelOrder(participant, client_order_id))
+                commands.append(CancelOrder(participant, f"r{i}", client_order_id))
             else:
-                commands.append(AmendOrder(participant, client_order_id, None, rng.randrange(500)))
+                change = (None, rng.randrange(500))
+                commands.append(AmendOrder(participant, f"r{i}", client_order_id, *change))
             continue
         point = rng.randrange(POINTS)
         side = rng.choice(list(Side))
@@ -176,7 +177,7 @@ def hold_resting(timed: Timed, target: int, count: int, *, quantity_w: int, spre
             participant, client_order_id = placed.pop()
             answer = state.answers.find(participant, client_order_id)
             if answer is not None and answer.order_id is not None:
-                return CancelOrder(participant, client_order_id)
+                return CancelOrder(participant, f"x{client_order_id}", client_order_id)
 
     while len(state.orders) < target:
         timed.exchange.handle(an_order(), NOW)

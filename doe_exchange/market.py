@@ -378,9 +378,8 @@ class Market:
         return line
 
     def _command(self, line: OrderLine) -> Command:
-        return order_command(
-            line.request, line.participant, self._scenario.rules.tick, self._starts
-        )
+        tick, number = self._scenario.rules.tick, self.exchange.state.sequence + 1
+        return order_command(line.request, line.participant, tick, self._starts, f"event {number}")
 
     def _do(
         self, command: Command, where: str, source: str, at: datetime | str | None = None

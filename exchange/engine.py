@@ -34,7 +34,7 @@ from exchange.handlers.admission import check_interval
 from exchange.handlers.interface_limits import update_interface_limits
 from exchange.handlers.matching import Matching
 from exchange.handlers.operator_controls import apply_control
-from exchange.handlers.order_requests import OrderRequests
+from exchange.handlers.order_requests import OrderRequests, reject_message
 from exchange.handlers.session_phases import change_phase, close_gate, next_phase, open_session
 from exchange.handlers.settlement import close_readings, take_reading
 from exchange.handlers.trade_execution import TradeExecution
@@ -64,8 +64,8 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.orders import Order
-from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
-from exchange.vocabulary.rules import OPERATOR, TSO, ConnectionTerms, MarketRules
+from exchange.vocabulary.reasons import CancelReason, Phase
+from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from orderbook.book import OrderBook
 from security_check.model.envelope import Direction, Envelope
 
@@ -157,21 +157,18 @@ class Exchange:
             case SubmitReading():
                 take_reading(command, record)
             case RejectMessage():
-                reason = RefusalReason(command.reason)
-                asker, key = command.participant, command.client_order_id
-                record.refuse(asker, key, "message", reason, command.detail)
+                reject_message(command, record)
             case _:  # The controls of the market operator.
                 self._apply_control(command, record)
 
     def _update_interface_limits(
         self, command: UpdateInterfaceLimits, record: EventRecorder
     ) -> None:
-        if answer_if_repeated(TSO, command.update_id, command, record):
+        if answer_if_repeated(command, record):
             return
         refusal = check_interval(command.interval, self.state)
         if refusal is not None:
-            reason, detail = refusal.reason, refusal.detail
-            record.refuse(TSO, command.update_id, "limits", reason, detail, remember=command)
+            record.refuse(command, refusal)
             return
         session = self.state.sessions[command.interval]
         security = update_interface_limits(command, session, record, self._grid)
@@ -182,12 +179,12 @@ class Exchange:
     def _close_gate(self, command: CloseGate, record: EventRecorder) -> None:
         refusal = check_interval(command.interval, self.state)
         if refusal is not None:
-            record.refuse(OPERATOR, None, "gate", refusal.reason, refusal.detail)
+            record.refuse(command, refusal)
             return
         close_gate(self.state.sessions[command.interval], record)
 
     def _apply_control(self, command: ControlCommand, record: EventRecorder) -> None:
-        if answer_if_repeated(OPERATOR, command.control_id, command, record):
+        if answer_if_repeated(command, record):
             return
         for session in apply_control(command, record):
             self._matching.uncross(session, record)

@@ -155,7 +155,10 @@ class ExchangeVenue:
     def withdraw(self, place: Place) -> None:
         """Cancel the open orders at a place."""
         for order in list(self._position(place).orders.values()):
-            self._handle(CancelOrder(order.participant, order.client_order_id), self._now)
+            self._handle(
+                CancelOrder(order.participant, f"x{order.order_id}", order.client_order_id),
+                self._now,
+            )
 
     def view(self, place: Place) -> View:
         """Return holding and room, and the last price paid in the direction."""

@@ -11,7 +11,7 @@ from exchange.handlers.buy_back import buy_back
 from exchange.state.holdings import Position
 from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.session import Session
-from exchange.vocabulary.commands import UpdateInterfaceLimits
+from exchange.vocabulary.commands import OpenSession, UpdateInterfaceLimits
 from exchange.vocabulary.events import (
     HoldingCurtailed,
     HoldingRaised,
@@ -19,8 +19,8 @@ from exchange.vocabulary.events import (
     OrderReduced,
 )
 from exchange.vocabulary.network_port import NetworkPort, SecurityState
-from exchange.vocabulary.reasons import CancelReason, RefusalReason
-from exchange.vocabulary.rules import TSO, ConnectionTerms
+from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
+from exchange.vocabulary.rules import ConnectionTerms
 from orderbook.order import Side
 from security_check.errors import GridError, InsecureError
 from security_check.model.envelope import Direction, Envelope, EnvelopeSet
@@ -48,7 +48,7 @@ def update_interface_limits(
         envelopes = security.envelopes()
         check_terms(envelopes, record.state.terms)
     except GridError as error:
-        refuse_unsafe(error, session.start, record, TSO, command, "limits")
+        refuse_unsafe(error, session.start, command, record)
         return None
     record.add(
         InterfaceLimitsUpdated(
@@ -102,27 +102,14 @@ def check_terms(envelopes: EnvelopeSet, terms: Mapping[str, ConnectionTerms]) ->
 def refuse_unsafe(
     error: GridError,
     interval: datetime,
+    command: OpenSession | UpdateInterfaceLimits,
     record: EventRecorder,
-    participant: str,
-    update: UpdateInterfaceLimits | None,
-    request: str,
 ) -> None:
     """Refuse a request without a secure answer, raise an alarm, halt an interval that trades."""
     kind = alarm_kind(error)
-    record.refuse(
-        participant,
-        None if update is None else update.update_id,
-        request,
-        RefusalReason(kind.value),
-        str(error),
-        remember=update,
-    )
-    record.alarm(
-        kind,
-        interval,
-        str(error),
-        halts_trading=update is not None,
-    )
+    record.refuse(command, Refusal(RefusalReason(kind.value), str(error)))
+    trades = isinstance(command, UpdateInterfaceLimits)
+    record.alarm(kind, interval, str(error), halts_trading=trades)
 
 
 def _set_limits(

@@ -28,7 +28,6 @@ from exchange.vocabulary.events import (
 )
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
-from exchange.vocabulary.rules import OPERATOR
 
 
 def apply_control(command: ControlCommand, record: EventRecorder) -> list[Session]:
@@ -43,14 +42,7 @@ def apply_control(command: ControlCommand, record: EventRecorder) -> list[Sessio
     state = record.state
     refusal = _check(command, state)
     if refusal is not None:
-        record.refuse(
-            OPERATOR,
-            command.control_id,
-            "control",
-            refusal.reason,
-            refusal.detail,
-            remember=command,
-        )
+        record.refuse(command, refusal)
         return []
     record.add(_event(command, record))
     match command:

@@ -1,4 +1,4 @@
-"""Requests of participants about orders: submit, amend, cancel.
+"""Requests of participants about orders: submit, amend, cancel; and messages that are none.
 
 Each request is answered by an event: the change, a refusal with a reason, or a reference to the
 answer that the same request got before.
@@ -17,16 +17,23 @@ from exchange.handlers.admission import (
 )
 from exchange.handlers.matching import Matching
 from exchange.state.order_effects import order_of
-from exchange.state.recording import EventRecorder, answer_if_repeated
+from exchange.state.recording import EventRecorder, answer_if_repeated, answered
+from exchange.state.request_answers import content_of
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     MassCancel,
+    RejectMessage,
     SubmitJoint,
     SubmitOrder,
 )
-from exchange.vocabulary.events import JointOrderAccepted, OrderAccepted, OrderAmended
+from exchange.vocabulary.events import (
+    JointOrderAccepted,
+    MassCancelled,
+    OrderAccepted,
+    OrderAmended,
+)
 from exchange.vocabulary.formatting import format_time, price_text
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
@@ -51,16 +58,16 @@ class OrderRequests:
 
     def submit(self, command: SubmitOrder, record: EventRecorder) -> None:
         """Accept an order and let it trade."""
-        if answer_if_repeated(command.participant, command.client_order_id, command, record):
+        if answer_if_repeated(command, record):
             return
         refusal = check_submission(command, self._state, record.now)
         if refusal is not None:
-            _refuse_submission(command, refusal, record)
+            record.refuse(command, refusal)
             return
         if command.terms.conditions.post_only:
             order = order_of(self._accepted(command, record))
             if self._matching.would_trade(order, record):
-                self._refuse_to_cross(command, order, "submit", record)
+                self._refuse_to_cross(command, order, record)
                 return
         # Its number is taken only now, because asking the network may raise an alarm first.
         accepted = self._accepted(command, record)
@@ -80,11 +87,11 @@ class OrderRequests:
 
     def submit_joint(self, command: SubmitJoint, record: EventRecorder) -> None:
         """Accept the legs of a joint order and let them trade."""
-        if answer_if_repeated(command.participant, command.client_order_id, command, record):
+        if answer_if_repeated(command, record):
             return
         refusal = check_joint(command, self._state, record.now)
         if refusal is not None:
-            _refuse_submission(command, refusal, record)
+            record.refuse(command, refusal)
             return
         order_id = self._state.next_order_id
         record.add(
@@ -104,30 +111,26 @@ class OrderRequests:
 
     def cancel(self, command: CancelOrder, record: EventRecorder) -> None:
         """Take the rest of an order out of the book."""
-        answer = self._state.answers.find(command.participant, command.client_order_id)
-        if answer is not None and answer.cancelled is not None:
-            record.repeat_answer(command.participant, command.client_order_id, answer.cancelled)
+        if answer_if_repeated(command, record):
             return
-        order = self._open_order(command, "cancel", record)
+        order = self._open_order(command, record)
         if order is not None:
-            record.cancel(order, CancelReason.REQUESTED)
+            record.cancel(order, CancelReason.REQUESTED, command)
 
-    def _open_order(
-        self, command: CancelOrder | AmendOrder, request: str, record: EventRecorder
-    ) -> Order | None:
+    def _open_order(self, command: CancelOrder | AmendOrder, record: EventRecorder) -> Order | None:
         """Return the open order with a participant's client order id, or refuse the request."""
-        participant, client_id = command.participant, command.client_order_id
-        answer = self._state.answers.find(participant, client_id)
+        client_id = command.client_order_id
+        answer = self._state.answers.find(command.participant, client_id)
         if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
             reason, detail = RefusalReason.UNKNOWN_ORDER, f"there is no order {client_id}"
         elif answer.order_id is None:
             ending = "has traded in full"
-            if answer.cancelled is not None:
-                ending = f"was cancelled ({answer.cancelled.reason})"
+            if answer.ended is not None:
+                ending = f"was cancelled ({answer.ended})"
             reason, detail = RefusalReason.ORDER_NOT_OPEN, f"order {client_id} {ending}"
         else:
             return self._state.orders[answer.order_id]
-        record.refuse(participant, client_id, request, reason, detail)
+        record.refuse(command, Refusal(reason, detail))
         return None
 
     def amend(self, command: AmendOrder, record: EventRecorder) -> None:
@@ -136,22 +139,18 @@ class OrderRequests:
         Where the new total is at or below what has traded already, the rest is cancelled, as on
         other exchanges.
         """
-        order = self._open_order(command, "amend", record)
+        if answer_if_repeated(command, record):
+            return
+        order = self._open_order(command, record)
         if order is None:
             return
         refusal = check_amendment(command, order, self._state, record.now)
         if refusal is not None:
-            record.refuse(
-                command.participant,
-                command.client_order_id,
-                "amend",
-                refusal.reason,
-                refusal.detail,
-            )
+            record.refuse(command, refusal)
             return
         quantity_w, limit_price_ticks = amended_terms(command, order)
         if quantity_w <= order.executed_w:
-            record.cancel(order, CancelReason.REQUESTED)
+            record.cancel(order, CancelReason.REQUESTED, command)
             return
         if order.conditions.post_only:
             amended = replace(
@@ -162,7 +161,7 @@ class OrderRequests:
             )
             amended.show_next()
             if self._matching.would_trade(amended, record, instead_of=order):
-                self._refuse_to_cross(command, amended, "amend", record)
+                self._refuse_to_cross(command, amended, record)
                 return
         keeps_priority = (
             limit_price_ticks == order.limit_price_ticks and quantity_w < order.quantity_w
@@ -171,6 +170,7 @@ class OrderRequests:
             OrderAmended(
                 sequence=record.next_sequence,
                 time=record.now,
+                answers=answered(command),
                 participant=order.participant,
                 client_order_id=order.client_order_id,
                 previous_order_id=order.order_id,
@@ -184,22 +184,20 @@ class OrderRequests:
             self._matching.trade([order], record)
 
     def _refuse_to_cross(
-        self, command: SubmitOrder | AmendOrder, order: Order, request: str, record: EventRecorder
+        self, command: SubmitOrder | AmendOrder, order: Order, record: EventRecorder
     ) -> None:
         """Refuse a post-only order that crosses no order by price, and yet would trade at once."""
         price = price_text(order.limit_price_ticks, self._state.rules)
-        record.refuse(
-            command.participant,
-            command.client_order_id,
-            request,
-            RefusalReason.WOULD_CROSS,
+        detail = (
             f"post-only {order.side} of {order.remaining_w:,} W at {price} would trade at once, "
-            "together with orders that cannot trade without it",
-            remember=command if isinstance(command, SubmitOrder) else None,
+            "together with orders that cannot trade without it"
         )
+        record.refuse(command, Refusal(RefusalReason.WOULD_CROSS, detail))
 
     def mass_cancel(self, command: MassCancel, record: EventRecorder) -> None:
-        """Cancel all orders that match."""
+        """Cancel all orders that match, and say how many; refuse where there are none."""
+        if answer_if_repeated(command, record):
+            return
         orders = self._state.orders_of(
             command.participant,
             command.interval,
@@ -207,29 +205,37 @@ class OrderRequests:
             command.direction,
             command.side,
         )
-        record.cancel_all(orders, CancelReason.MASS_CANCEL)
         if not orders:
             asked = [command.connection_point, command.direction, command.side]
             named = ", ".join(str(each) for each in asked if each is not None)
             where = "" if command.interval is None else f" for {format_time(command.interval)}"
             where += f" of {named}" if named else ""
-            record.refuse(
-                command.participant,
-                None,
-                "mass_cancel",
-                RefusalReason.ORDER_NOT_OPEN,
-                f"{command.participant} has no open order{where}",
+            detail = f"{command.participant} has no open order{where}"
+            record.refuse(command, Refusal(RefusalReason.ORDER_NOT_OPEN, detail))
+            return
+        cancelled = record.cancel_all(orders, CancelReason.MASS_CANCEL)
+        record.add(
+            MassCancelled(
+                sequence=record.next_sequence,
+                time=record.now,
+                answers=answered(command),
+                participant=command.participant,
+                orders=cancelled,
             )
+        )
 
 
-def _refuse_submission(
-    command: SubmitOrder | SubmitJoint, refusal: Refusal, record: EventRecorder
-) -> None:
-    record.refuse(
-        command.participant,
-        command.client_order_id,
-        "submit",
-        refusal.reason,
-        refusal.detail,
-        remember=command,
-    )
+def reject_message(command: RejectMessage, record: EventRecorder) -> None:
+    """Refuse a message that could not become another command.
+
+    A message that came too often was not read; where its id is known, it has been read before, and
+    that answer stands.
+    """
+    refusal = Refusal(RefusalReason(command.reason), command.detail)
+    key = command.request_id
+    answer = None if key is None else record.state.answers.find(command.participant, key)
+    unread = refusal.reason is RefusalReason.TOO_FREQUENT
+    if answer is not None and (unread or content_of(answer.event) == content_of(command)):
+        record.repeat_answer(command, answer.event)
+        return
+    record.refuse(command, refusal, id_is_free=answer is None and command.uses_id)

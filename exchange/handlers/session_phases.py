@@ -21,8 +21,8 @@ from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import GateClosed, PhaseChanged, SessionOpened
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.network_port import NetworkPort, SecurityState
-from exchange.vocabulary.reasons import CancelReason, Phase, RefusalReason
-from exchange.vocabulary.rules import OPERATOR, MarketRules
+from exchange.vocabulary.reasons import CancelReason, Phase, Refusal, RefusalReason
+from exchange.vocabulary.rules import MarketRules
 from security_check.errors import GridError
 
 # Batch auctions are at multiples of their period since this time, so all intervals share them.
@@ -75,14 +75,14 @@ def open_session(
     """
     refusal = _check(command, record)
     if refusal is not None:
-        record.refuse(OPERATOR, None, "session", *refusal)
+        record.refuse(command, refusal)
         return None
     try:
         security = grid.allocate(command.interface_limits)
         envelopes = security.envelopes()
         check_terms(envelopes, record.state.terms)
     except GridError as error:
-        refuse_unsafe(error, command.start, record, OPERATOR, None, "session")
+        refuse_unsafe(error, command.start, command, record)
         return None
     phase, until = first_phase(record.state.rules, record.now, command.gate_closes_at)
     record.add(
@@ -102,24 +102,24 @@ def open_session(
     return security
 
 
-def _check(command: OpenSession, record: EventRecorder) -> tuple[RefusalReason, str] | None:
+def _check(command: OpenSession, record: EventRecorder) -> Refusal | None:
     interval = f"[{format_time(command.start)}, {format_time(command.end)})"
     if command.start >= command.end:
-        return RefusalReason.INTERVAL_INVALID, f"interval {interval} is empty"
+        return Refusal(RefusalReason.INTERVAL_INVALID, f"interval {interval} is empty")
     for session in record.state.sessions.values():
         if command.start < session.end and session.start < command.end:
-            return (
+            return Refusal(
                 RefusalReason.SESSION_EXISTS,
                 f"interval {interval} overlaps the session of "
                 f"[{format_time(session.start)}, {format_time(session.end)})",
             )
     if command.start in record.state.metering.intervals:
-        return (
+        return Refusal(
             RefusalReason.SESSION_EXISTS,
             f"interval {interval} has been delivered and awaits its readings",
         )
     if command.gate_closes_at <= record.now:
-        return (
+        return Refusal(
             RefusalReason.GATE_CLOSED,
             f"the gate of {interval} would close at {format_time(command.gate_closes_at)}, "
             f"which is not after {format_time(record.now)}",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from exchange.accounts.metering import MeteredInterval
-from exchange.state.recording import EventRecorder
+from exchange.state.recording import EventRecorder, answer_if_repeated, refuse_used_id
+from exchange.state.request_answers import content_of
 from exchange.state.state import State
 from exchange.vocabulary.commands import SubmitReading
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.reasons import Refusal, RefusalReason
-from exchange.vocabulary.rules import METERING
-from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
+from exchange.vocabulary.settlement_events import MeteringClosed, StatementIssued
 
 
 def issue_statements(interval: datetime, record: EventRecorder) -> None:
@@ -37,17 +37,23 @@ def issue_statements(interval: datetime, record: EventRecorder) -> None:
 def take_reading(command: SubmitReading, record: EventRecorder) -> None:
     """Take a reading, or refuse it.
 
-    A refused reading is not remembered: sent again, it is checked again, because a reading that
-    came too early is right later.
+    A refused reading is refused again under the same id, also when it would be right by now: it
+    may have been delivered twice, and its successor been taken meanwhile.
     """
-    state = record.state
-    known = state.metering.reading(command.reading_id)
-    if known is not None and _same(command, known):
-        record.repeat_answer(METERING, command.reading_id, known)
+    if answer_if_repeated(command, record):
         return
-    refusal = _check_id(command, known) or _check(command, state, record.now)
+    state = record.state
+    # Readings whose answer is forgotten are known until the interval's readings close.
+    known = state.metering.reading(command.reading_id)
+    if known is not None:
+        if content_of(known) == content_of(command):
+            record.repeat_answer(command, known)
+        else:
+            refuse_used_id(command, known, record)
+        return
+    refusal = _check(command, state, record.now)
     if refusal is not None:
-        record.refuse(METERING, command.reading_id, "metering", refusal.reason, refusal.detail)
+        record.refuse(command, refusal)
         return
     point = command.connection_point
     record.add(
@@ -75,26 +81,6 @@ def close_readings(interval: datetime, record: EventRecorder) -> None:
         )
     )
     issue_statements(interval, record)
-
-
-def _same(command: SubmitReading, reading: MeterRead) -> bool:
-    return (
-        command.interval == reading.interval
-        and command.connection_point == reading.connection_point
-        and command.injection_w == reading.injection_w
-        and command.withdrawal_w == reading.withdrawal_w
-    )
-
-
-def _check_id(command: SubmitReading, known: MeterRead | None) -> Refusal | None:
-    if known is None:
-        return None
-    return Refusal(
-        RefusalReason.CLIENT_ORDER_ID_REUSED,
-        f"id {command.reading_id} was used for another reading, that of "
-        f"{known.connection_point} in {format_time(known.interval)}, taken by event "
-        f"{known.sequence}",
-    )
 
 
 def _check(command: SubmitReading, state: State, now: datetime) -> Refusal | None:

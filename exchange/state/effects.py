@@ -11,9 +11,11 @@ from typing import Any
 
 from exchange.accounts.bookings import entries_of
 from exchange.state.order_effects import ORDER_EFFECTS
+from exchange.state.request_answers import RequestAnswer
 from exchange.state.session_effects import SESSION_EFFECTS
 from exchange.state.state import State
 from exchange.vocabulary.events import AnswerRepeated, Event, LossAccepted, MatchBlocked
+from exchange.vocabulary.rules import METERING
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
@@ -42,6 +44,7 @@ def apply(state: State, event: Event) -> None:
 
 def _take_reading(state: State, event: MeterRead) -> None:
     state.metering.take(event)
+    state.answers.remember(METERING, event.reading_id, RequestAnswer(event))
 
 
 def _close_readings(state: State, event: MeteringClosed) -> None:
@@ -57,7 +60,11 @@ def _skip_numbers(state: State, event: LossAccepted) -> None:
     state.next_trade_id += event.skipped
 
 
-def _change_nothing(state: State, event: AnswerRepeated | MatchBlocked) -> None:
+def _renew_answer(state: State, event: AnswerRepeated) -> None:
+    state.answers.renew(event.participant, event.request_id)
+
+
+def _change_nothing(state: State, event: MatchBlocked) -> None:
     """Leave the state as it is, because the event only informs its participant."""
 
 
@@ -67,7 +74,7 @@ EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
     MeterRead: _take_reading,
     MeteringClosed: _close_readings,
     StatementIssued: _settle,
-    AnswerRepeated: _change_nothing,
+    AnswerRepeated: _renew_answer,
     MatchBlocked: _change_nothing,
     LossAccepted: _skip_numbers,
 }

@@ -10,6 +10,7 @@ from exchange.state.state import State
 from exchange.vocabulary.events import (
     Event,
     JointOrderAccepted,
+    MassCancelled,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -106,14 +107,22 @@ def trade(state: State, event: Traded) -> None:
 def cancel(state: State, event: OrderCancelled) -> None:
     """Take the rest of an order, or all legs of a joint order, out of the book."""
     order = state.orders[event.order_id]
+    _remember_change(state, event)
     for leg in list(state.joints.get(event.order_id, [order])):
         state.remove(leg)
-    state.answers.finish(order.participant, order.client_order_id, event)
+    state.answers.finish(order.participant, order.client_order_id, event.reason)
+
+
+def _remember_change(state: State, event: OrderAmended | OrderCancelled | MassCancelled) -> None:
+    """Remember the answer to a request about orders that were placed before."""
+    if event.answers is not None:
+        state.answers.remember(event.participant, event.answers.request_id, RequestAnswer(event))
 
 
 def amend(state: State, event: OrderAmended) -> None:
     """Change an order; unless only its quantity falls, it loses its time priority."""
     state.controls.count_order(event.participant, event.time)
+    _remember_change(state, event)
     order = state.orders[event.previous_order_id]
     if event.order_id == event.previous_order_id:
         order.quantity_w = event.quantity_w
@@ -165,6 +174,7 @@ ORDER_EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
     OrderRefilled: refill,
     OrderReduced: reduce,
     OrderCancelled: cancel,
+    MassCancelled: _remember_change,
     Traded: trade,
 }
 """What each event of orders changes in the state."""

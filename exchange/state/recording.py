@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.state.effects import apply
-from exchange.state.request_answers import FirstAnswer, Remembered, content_of
+from exchange.state.request_answers import Answer, Remembered, content_of
 from exchange.state.state import State
 from exchange.vocabulary.commands import (
     AcceptLoss,
-    SubmitJoint,
-    SubmitOrder,
-    UpdateInterfaceLimits,
+    AmendOrder,
+    CancelOrder,
+    Command,
+    MassCancel,
+    identity_of,
 )
 from exchange.vocabulary.events import (
     AlarmRaised,
@@ -24,9 +26,9 @@ from exchange.vocabulary.events import (
     Refused,
     Traded,
 )
-from exchange.vocabulary.orders import Order
-from exchange.vocabulary.reasons import AlarmKind, CancelReason, RefusalReason
-from exchange.vocabulary.settlement_events import MeterRead
+from exchange.vocabulary.orders import AnsweredRequest, Order
+from exchange.vocabulary.reasons import AlarmKind, CancelReason, Refusal, RefusalReason
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from security_check.errors import GridError, PowerFlowError
 
 NUMBERS_SKIPPED = 10**12
@@ -34,6 +36,7 @@ NUMBERS_SKIPPED = 10**12
 
 Numbers stay below 2**53, which JSON's readers keep exact, for 9,000 losses.
 """
+_ROLES = (TSO, OPERATOR, METERING)
 
 
 class EventRecorder:
@@ -71,57 +74,54 @@ class EventRecorder:
         self.events.append(event)
         self._follow(event)
 
-    def refuse(
-        self,
-        participant: str,
-        client_order_id: str | None,
-        request: str,
-        reason: RefusalReason,
-        detail: str,
-        *,
-        remember: Remembered | None = None,
-    ) -> None:
-        """Refuse a request; ``remember`` it where its repetition must get the same answer.
+    def refuse(self, command: Command, refusal: Refusal, *, id_is_free: bool = True) -> None:
+        """Refuse a request, and remember that, because its repetition must get the same answer.
 
-        Only requests of participants with a connection point, the TSO and the market operator are
-        remembered, so that unknown senders cannot fill the memory.
+        Only requests of the roles and of participants with a connection point are remembered, so
+        that unknown senders cannot fill the memory; and none whose id stands for another request,
+        where ``id_is_free`` is false.
         """
-        known = remember is not None and (
-            not isinstance(remember, SubmitOrder | SubmitJoint)
-            or participant in self.state.participants
-        )
+        asked = identity_of(command)
+        known = asked.sender in self.state.participants or asked.sender in _ROLES
+        remembers = known and id_is_free and asked.request_id is not None
         self.add(
             Refused(
                 sequence=self.next_sequence,
                 time=self.now,
-                participant=participant,
-                client_order_id=client_order_id,
-                request=request,
-                reason=reason,
-                detail=detail,
-                content=content_of(remember) if remember is not None and known else "",
+                participant=asked.sender,
+                request_id=asked.request_id,
+                request=asked.kind,
+                reason=refusal.reason,
+                detail=refusal.detail,
+                client_order_id=asked.client_order_id,
+                interval=asked.interval,
+                content=content_of(command)
+                if remembers and isinstance(command, Remembered)
+                else "",
             )
         )
 
-    def repeat_answer(
-        self,
-        participant: str,
-        client_order_id: str,
-        answer: FirstAnswer | OrderCancelled | MeterRead,
-    ) -> None:
+    def repeat_answer(self, command: Command, answer: Answer) -> None:
         """Refer to the answer that a request got before."""
+        asked = identity_of(command)
+        assert asked.request_id is not None, "only a request with an id is known again"
         self.add(
             AnswerRepeated(
                 sequence=self.next_sequence,
                 time=self.now,
-                participant=participant,
-                client_order_id=client_order_id,
+                participant=asked.sender,
+                request_id=asked.request_id,
                 answer_sequence=answer.sequence,
             )
         )
 
-    def cancel(self, order: Order, reason: CancelReason) -> None:
-        """Take the rest of an open order out of the book, with all its legs if it is joint."""
+    def cancel(
+        self, order: Order, reason: CancelReason, asked: CancelOrder | AmendOrder | None = None
+    ) -> None:
+        """Take the rest of an open order out of the book, with all its legs if it is joint.
+
+        ``asked`` is the request of its owner that this answers.
+        """
         if order.joint_id is not None:
             order = self.state.joints[order.joint_id][0]
         self.add(
@@ -133,14 +133,23 @@ class EventRecorder:
                 client_order_id=order.client_order_id,
                 remaining_w=order.remaining_w,
                 reason=reason,
+                answers=None if asked is None else answered(asked),
             )
         )
 
-    def cancel_all(self, orders: Iterable[Order], reason: CancelReason) -> None:
-        """Cancel orders, oldest first; the legs of a joint order go with the first of them."""
+    def cancel_all(self, orders: Iterable[Order], reason: CancelReason) -> int:
+        """Cancel orders, oldest first; the legs of a joint order go with the first of them.
+
+        Returns
+        -------
+        How many orders were cancelled, each joint one counted once.
+        """
+        cancelled = 0
         for order in sorted(orders, key=lambda each: each.order_id):
             if order.order_id in self.state.orders:
                 self.cancel(order, reason)
+                cancelled += 1
+        return cancelled
 
     def trade(self, event: Traded) -> None:
         """Record a clearing; icebergs whose shown part has traded show their next part."""
@@ -202,34 +211,34 @@ def alarm_kind(error: GridError) -> AlarmKind:
     return AlarmKind.INSECURE
 
 
-def answer_if_repeated(
-    participant: str, client_id: str, command: Remembered, record: EventRecorder
-) -> bool:
+def answered(command: CancelOrder | AmendOrder | MassCancel) -> AnsweredRequest:
+    """Return a request as the event that answers it names it."""
+    return AnsweredRequest(identity_of(command).kind, command.request_id, content_of(command))
+
+
+def answer_if_repeated(command: Remembered, record: EventRecorder) -> bool:
     """Answer a request whose id was used before, by its first answer or by a refusal.
 
     Returns
     -------
     Whether the id was used before; a new request is still to be answered.
     """
-    answer = record.state.answers.find(participant, client_id)
+    asked = identity_of(command)
+    if asked.request_id is None:
+        return False
+    answer = record.state.answers.find(asked.sender, asked.request_id)
     if answer is None:
         return False
     if content_of(answer.event) == content_of(command):
-        record.repeat_answer(participant, client_id, answer.event)
+        record.repeat_answer(command, answer.event)
     else:
-        record.refuse(
-            participant,
-            client_id,
-            _request(command),
-            RefusalReason.CLIENT_ORDER_ID_REUSED,
-            f"id {client_id} was used for another request, answered by event "
-            f"{answer.event.sequence}",
-        )
+        refuse_used_id(command, answer.event, record)
     return True
 
 
-def _request(command: Remembered) -> str:
-    """Return the kind of a request, as refusals name it."""
-    if isinstance(command, SubmitOrder | SubmitJoint):
-        return "submit"
-    return "limits" if isinstance(command, UpdateInterfaceLimits) else "control"
+def refuse_used_id(command: Remembered, answer: Answer, record: EventRecorder) -> None:
+    """Refuse a request because its id stands for another one."""
+    request_id = identity_of(command).request_id
+    detail = f"id {request_id} was used for another request, answered by event {answer.sequence}"
+    reused = Refusal(RefusalReason.CLIENT_ORDER_ID_REUSED, detail)
+    record.refuse(command, reused, id_is_free=False)

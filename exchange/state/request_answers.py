@@ -1,22 +1,29 @@
-"""The answers given, so that a request sent twice gets the same answer twice.
+"""The answers given, so that a request sent twice gets the same answer twice, and acts once.
 
-Memory is bounded: there is one answer for each open order, and of all other answers the last
-``kept`` of each participant are remembered.  What is forgotten depends on the events alone, so a
-replay forgets the same.
+All requests of a sender share one namespace of ids.  Memory is bounded: an answer is forgotten
+after ``kept`` further requests of its sender, counted from when its id came last and its order was
+no longer open, however old it is and whatever came of it.  What is forgotten depends on the events
+alone, so a replay forgets the same.
+
+``kept`` must not be less than the number of messages that a broker may deliver again, or a request
+could act a second time (:attr:`exchange.vocabulary.rules.MarketRules.answers_kept`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from exchange.vocabulary.commands import (
+    AmendOrder,
+    CancelOrder,
     ControlCommand,
     HaltTrading,
+    MassCancel,
+    RejectMessage,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
@@ -24,6 +31,7 @@ from exchange.vocabulary.commands import (
     SetRiskLimits,
     SubmitJoint,
     SubmitOrder,
+    SubmitReading,
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.events import (
@@ -32,7 +40,9 @@ from exchange.vocabulary.events import (
     InterfaceLimitsUpdated,
     JointOrderAccepted,
     KillSwitchSet,
+    MassCancelled,
     OrderAccepted,
+    OrderAmended,
     OrderCancelled,
     PriceCollarSet,
     Refused,
@@ -40,32 +50,80 @@ from exchange.vocabulary.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.vocabulary.reasons import CancelReason
 from exchange.vocabulary.serialization import event_from_plain, event_to_plain, to_plain
+from exchange.vocabulary.settlement_events import MeterRead
 
-FirstAnswer = OrderAccepted | JointOrderAccepted | InterfaceLimitsUpdated | ControlEvent | Refused
-Remembered = SubmitOrder | SubmitJoint | UpdateInterfaceLimits | ControlCommand
+Answer = (
+    OrderAccepted
+    | JointOrderAccepted
+    | OrderAmended
+    | OrderCancelled
+    | MassCancelled
+    | InterfaceLimitsUpdated
+    | ControlEvent
+    | MeterRead
+    | Refused
+)
+"""Events that answer a request."""
+
+Remembered = (
+    SubmitOrder
+    | SubmitJoint
+    | CancelOrder
+    | AmendOrder
+    | MassCancel
+    | UpdateInterfaceLimits
+    | ControlCommand
+    | SubmitReading
+    | RejectMessage
+)
 """Requests that get the same answer when they come again."""
 
+_ENCODER = json.JSONEncoder(default=to_plain)
 
-def content_of(request: Remembered | FirstAnswer) -> str:
+
+def content_of(request: Remembered | Answer) -> str:
     """Return a digest of a request, the same from the request and from its answer."""
     asked: tuple[object, ...]
-    if isinstance(request, Refused):
-        return request.content
-    if isinstance(request, SubmitOrder | OrderAccepted):
-        asked = tuple(to_plain(request.terms).values())
-    elif isinstance(request, SubmitJoint | JointOrderAccepted):
-        asked = (
-            request.legs,
-            request.all_or_none,
-            request.expires_at,
-            request.self_trade_prevention,
-        )
-    elif isinstance(request, UpdateInterfaceLimits | InterfaceLimitsUpdated):
-        asked = (request.interval, request.interface_limits)
-    else:
-        asked = _control_content(request)
-    return hashlib.sha256(json.dumps(to_plain(asked)).encode()).hexdigest()[:32]
+    match request:
+        case Refused():
+            return request.content
+        case OrderAmended() | OrderCancelled() | MassCancelled():
+            return "" if request.answers is None else request.answers.content
+        case SubmitOrder() | OrderAccepted():
+            asked = tuple(to_plain(request.terms).values())
+        case SubmitJoint() | JointOrderAccepted():
+            asked = (
+                request.legs,
+                request.all_or_none,
+                request.expires_at,
+                request.self_trade_prevention,
+            )
+        case CancelOrder() | AmendOrder() | MassCancel():
+            asked = _change_content(request)
+        case UpdateInterfaceLimits() | InterfaceLimitsUpdated():
+            asked = (request.interval, request.interface_limits)
+        case SubmitReading() | MeterRead():
+            power = (request.injection_w, request.withdrawal_w)
+            asked = ("reading", request.interval, request.connection_point, *power)
+        case RejectMessage():
+            asked = ("message", request.reason, request.detail)
+        case _:
+            asked = _control_content(request)
+    return hashlib.sha256(_ENCODER.encode(asked).encode()).hexdigest()[:32]
+
+
+def _change_content(request: CancelOrder | AmendOrder | MassCancel) -> tuple[object, ...]:
+    match request:
+        case CancelOrder():
+            return "cancel", request.client_order_id
+        case AmendOrder():
+            changes = (request.quantity_w, request.limit_price_ticks)
+            return "amend", request.client_order_id, *changes
+        case MassCancel():
+            place = (request.interval, request.connection_point)
+            return "mass_cancel", *place, request.direction, request.side
 
 
 def _control_content(request: ControlCommand | ControlEvent) -> tuple[object, ...]:
@@ -88,122 +146,129 @@ def _control_content(request: ControlCommand | ControlEvent) -> tuple[object, ..
 class RequestAnswer:
     """The answer to one request, and the order that came of it.
 
-    ``order_id`` is the present number of the open order, ``None`` without one; ``cancelled`` is
-    the event that ended the order, unless it traded in full.
+    ``order_id`` is the present number of the open order, ``None`` without one; ``ended`` says why
+    the order was cancelled, unless it traded in full.
     """
 
-    event: FirstAnswer
+    event: Answer
     order_id: int | None = None
-    cancelled: OrderCancelled | None = None
+    ended: CancelReason | None = None
 
     @property
     def interval(self) -> datetime | None:
-        """The interval of the request; ``None`` without one, and for refusals."""
-        if isinstance(self.event, OrderAccepted):
-            return self.event.terms.interval
-        if isinstance(self.event, InterfaceLimitsUpdated):
-            return self.event.interval
-        if isinstance(self.event, JointOrderAccepted):
-            return max(leg.interval for leg in self.event.legs)
+        """The interval that the request was about, where its answer names one alone."""
+        match self.event:
+            case OrderAccepted():
+                return self.event.terms.interval
+            case InterfaceLimitsUpdated() | Refused():
+                return self.event.interval
+            case JointOrderAccepted():
+                intervals = {leg.interval for leg in self.event.legs}
+                return intervals.pop() if len(intervals) == 1 else None
         return None
 
 
 class RequestLog:
-    """Answers by participant and the participant's own id.
+    """Answers by sender and the sender's own id.
 
     Parameters
     ----------
     kept
-        How many answers without an open order are kept for each participant.
+        After how many further requests of its sender an answer without an open order is forgotten.
     """
 
-    __slots__ = ("_answers", "_finished", "_kept")
+    __slots__ = ("_answers", "_counts", "_finished", "_kept")
 
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._answers: dict[str, dict[str, RequestAnswer]] = {}
-        self._finished: dict[str, dict[str, None]] = {}
+        # How many requests of a sender were answered; and what that number was when a request had
+        # no open order any more, or came last.  A gate that ends thousands of orders at once
+        # therefore displaces no other answer: only further requests do.
+        self._counts: dict[str, int] = {}
+        self._finished: dict[str, dict[str, int]] = {}
 
-    def find(self, participant: str, client_id: str) -> RequestAnswer | None:
+    def find(self, sender: str, request_id: str) -> RequestAnswer | None:
         """Return the answer to a request, if it is remembered.  O(1)."""
-        answers = self._answers.get(participant)
-        return None if answers is None else answers.get(client_id)
+        answers = self._answers.get(sender)
+        return None if answers is None else answers.get(request_id)
 
-    def remember(self, participant: str, client_id: str, answer: RequestAnswer) -> None:
-        """Keep the first answer to a request.  O(1)."""
-        self._answers.setdefault(participant, {})[client_id] = answer
+    def remember(self, sender: str, request_id: str, answer: RequestAnswer) -> None:
+        """Keep the first answer to a request; forget what is too old.  O(1), amortised."""
+        answers = self._answers.setdefault(sender, {})
+        answers[request_id] = answer
+        count = self._counts[sender] = self._counts.get(sender, 0) + 1
+        finished = self._finished.setdefault(sender, {})
         if answer.order_id is None:
-            self.finish(participant, client_id)
-
-    def finish(
-        self, participant: str, client_id: str, cancelled: OrderCancelled | None = None
-    ) -> None:
-        """Note that a request has no open order; forget the oldest such above the bound.  O(1)."""
-        answers, finished = self._answers[participant], self._finished.setdefault(participant, {})
-        answer = answers[client_id]
-        answer.order_id, answer.cancelled = None, cancelled
-        finished[client_id] = None
-        if len(finished) > self._kept:
-            oldest = next(iter(finished))
+            finished[request_id] = count
+        while finished:
+            oldest, then = next(iter(finished.items()))
+            if then > count - self._kept:
+                break
             del finished[oldest], answers[oldest]
 
-    def prune(self, before: datetime, intervals: Collection[datetime]) -> None:
-        """Forget finished requests older than ``before`` and of none of the intervals."""
-        for participant, finished in self._finished.items():
-            answers = self._answers[participant]
-            for client_id in list(finished):
-                answer = answers[client_id]
-                if answer.event.time <= before and answer.interval not in intervals:
-                    del finished[client_id], answers[client_id]
+    def finish(self, sender: str, request_id: str, ended: CancelReason | None = None) -> None:
+        """Note that the order of a request is not open any more, and why.  O(1)."""
+        answer = self._answers[sender][request_id]
+        answer.order_id, answer.ended = None, ended
+        self._finished[sender][request_id] = self._counts[sender]
+
+    def renew(self, sender: str, request_id: str) -> None:
+        """Note that a known id came again: that message, too, may be delivered twice.  O(1)."""
+        finished = self._finished.get(sender, {})
+        if finished.pop(request_id, None) is not None:
+            finished[request_id] = self._counts[sender]
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything as JSON-able data; finished ids in the order they finished."""
         return {
-            participant: {
+            sender: {
                 "answers": [
                     {
-                        "client_id": client_id,
+                        "request_id": request_id,
                         "event": event_to_plain(answer.event),
                         "order_id": answer.order_id,
-                        "cancelled": answer.cancelled and event_to_plain(answer.cancelled),
+                        "ended": answer.ended and answer.ended.value,
                     }
-                    for client_id, answer in sorted(answers.items())
+                    for request_id, answer in sorted(answers.items())
                 ],
-                "finished": list(self._finished.get(participant, {})),
+                "count": self._counts[sender],
+                "finished": list(self._finished[sender].items()),
             }
-            for participant, answers in sorted(self._answers.items())
-            if answers
+            for sender, answers in sorted(self._answers.items())
         }
 
     @classmethod
     def restore(cls, data: dict[str, Any], kept: int) -> RequestLog:
         """Return the answers a snapshot was taken of."""
         restored = cls(kept)
-        for participant, content in data.items():
-            restored._answers[participant] = {
-                item["client_id"]: RequestAnswer(
-                    event=cast(FirstAnswer, event_from_plain(item["event"])),
+        for sender, content in data.items():
+            restored._answers[sender] = {
+                item["request_id"]: RequestAnswer(
+                    event=cast(Answer, event_from_plain(item["event"])),
                     order_id=item["order_id"],
-                    cancelled=item["cancelled"]
-                    and cast(OrderCancelled, event_from_plain(item["cancelled"])),
+                    ended=item["ended"] and CancelReason(item["ended"]),
                 )
                 for item in content["answers"]
             }
-            restored._finished[participant] = dict.fromkeys(content["finished"])
+            restored._counts[sender] = content["count"]
+            restored._finished[sender] = dict(content["finished"])
         return restored
 
     def check_invariants(self) -> None:
-        """Check that each answer is either finished or about an open order, and the bound.
+        """Check that each answer is either about an open order, or finished and not too old.
 
         Raises
         ------
         AssertionError
-            With the participant and the id.
+            With the sender and the id.
         """
-        for participant, answers in self._answers.items():
-            finished = self._finished.get(participant, {})
-            assert len(finished) <= self._kept, f"{participant}: {len(finished)} answers kept"
-            for client_id, answer in answers.items():
+        for sender, answers in self._answers.items():
+            finished, count = self._finished[sender], self._counts[sender]
+            then = list(finished.values())
+            assert then == sorted(then), f"{sender}: answers out of order"
+            assert all(count - self._kept < each <= count for each in then), f"{sender}: {then}"
+            for request_id, answer in answers.items():
                 is_open = answer.order_id is not None
-                assert is_open != (client_id in finished), f"{participant} {client_id}: {answer}"
-            assert finished.keys() <= answers.keys(), f"{participant}: finished but unknown"
+                assert is_open != (request_id in finished), f"{sender} {request_id}: {answer}"
+            assert finished.keys() <= answers.keys(), f"{sender}: finished but unknown"

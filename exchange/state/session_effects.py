@@ -52,10 +52,14 @@ def set_control(state: State, event: ControlEvent) -> None:
 
 def remember_refusal(state: State, event: Refused) -> None:
     """Remember a refusal whose request may come again."""
-    # A repeated request is recognised by its content.  A refusal of a reused id has none, so it
-    # does not replace the answer that the id already has.
-    if event.content and event.client_order_id is not None:
-        state.answers.remember(event.participant, event.client_order_id, RequestAnswer(event))
+    if event.request_id is None:
+        return
+    # A repeated request is recognised by its content.  A refusal of a used id has none, so it does
+    # not replace the answer that the id already has.
+    if event.content:
+        state.answers.remember(event.participant, event.request_id, RequestAnswer(event))
+    else:
+        state.answers.renew(event.participant, event.request_id)
 
 
 def open_session(state: State, event: SessionOpened) -> None:
@@ -73,17 +77,16 @@ def open_session(state: State, event: SessionOpened) -> None:
 
 
 def close_gate(state: State, event: GateClosed) -> None:
-    """Close the gate of an interval, and forget sessions and answers past their time."""
+    """Close the gate of an interval, and forget sessions past their time."""
     session = state.sessions[event.interval]
     session.closed_at = event.time
     state.metering.expect(event, session.end)
     state.phase_deadlines.remove((session.phase_until, session.start))
     # A gate closed early is kept until its planned time, or the interval could open again.
-    before = event.time - state.rules.answers_kept_for
+    before = event.time - state.rules.intervals_kept_for
     for start, old in list(state.sessions.items()):
         if old.closed_at is not None and max(old.closed_at, old.gate_closes_at) <= before:
             del state.sessions[start]
-    state.answers.prune(before, state.sessions)
 
 
 def change_phase(state: State, event: PhaseChanged) -> None:

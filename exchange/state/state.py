@@ -14,13 +14,12 @@ from exchange.accounts.ledger import Ledger
 from exchange.accounts.metering import Metering
 from exchange.state.controls import Controls
 from exchange.state.holdings import Position
-from exchange.state.request_answers import FirstAnswer, RequestLog
+from exchange.state.request_answers import Answer, RequestLog
 from exchange.state.session import Session
-from exchange.vocabulary.events import AnswerRepeated, OrderCancelled
+from exchange.vocabulary.events import AnswerRepeated
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import Phase
 from exchange.vocabulary.rules import METERING, ConnectionTerms, MarketRules
-from exchange.vocabulary.settlement_events import MeterRead
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
@@ -44,7 +43,7 @@ class State:
     next_order_id, next_trade_id
         The numbers of the next order and the next trade.
     sessions
-        By start of the interval, closed ones for ``rules.answers_kept_for`` longer.
+        By start of the interval, closed ones for ``rules.intervals_kept_for`` longer.
     orders
         All open orders by number.
     conditional
@@ -52,7 +51,7 @@ class State:
     joints
         The open legs of joint orders, by the number of the first leg; they follow from orders.
     answers
-        First answers by participant and client id.
+        First answers by sender and the sender's id of the request.
     controls
         The controls of the market operator.
     ledger
@@ -106,19 +105,12 @@ class State:
         self.phase_deadlines: SortedSet = SortedSet()
         self.expiries: SortedSet = SortedSet()
 
-    def repeated_answer(
-        self, repeat: AnswerRepeated
-    ) -> FirstAnswer | OrderCancelled | MeterRead | None:
+    def repeated_answer(self, repeat: AnswerRepeated) -> Answer | None:
         """Return the answer that an :class:`AnswerRepeated` refers to, unless forgotten.  O(1)."""
-        if repeat.participant == METERING:
-            return self.metering.reading(repeat.client_order_id)
-        answer = self.answers.find(repeat.participant, repeat.client_order_id)
-        if answer is None:
-            return None
-        for event in (answer.event, answer.cancelled):
-            if event is not None and event.sequence == repeat.answer_sequence:
-                return event
-        return None
+        answer = self.answers.find(repeat.participant, repeat.request_id)
+        if answer is None and repeat.participant == METERING:
+            return self.metering.reading(repeat.request_id)
+        return None if answer is None else answer.event
 
     def orders_of(
         self,

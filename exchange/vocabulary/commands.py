@@ -1,8 +1,12 @@
 """The commands of the exchange: every request it takes.
 
-The answer to a command is a list of events (:mod:`exchange.vocabulary.events`).
-Quantities are integer watts, prices integer ticks (EUR per kW of limit for the interval,
-in units of ``MarketRules.tick``), times UTC-aware datetimes.  An interval is named by its start.
+The answer to a command is a list of events (:mod:`exchange.vocabulary.events`).  A request of a
+participant, the TSO, the market operator or the meter operator has an id that its sender has
+chosen, unique among all requests of that sender (:func:`identity_of`): sent twice, it has the
+effect of once, and the same answer.
+
+Quantities are integer watts, prices integer ticks (EUR per kW of limit for the interval, in units
+of ``MarketRules.tick``), times UTC-aware datetimes.  An interval is named by its start.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange.vocabulary.orders import Leg, OrderTerms
-from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO, BuyBack, PriceCollar, RiskLimits
 from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
@@ -29,10 +33,7 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class SubmitOrder:
-    """Place an order.
-
-    ``client_order_id`` is chosen by the participant; sent twice, it has the effect of once.
-    """
+    """Place an order; ``client_order_id`` is the id of the request, and later names the order."""
 
     participant: str
     client_order_id: str
@@ -62,6 +63,7 @@ class CancelOrder:
     """Take the rest of an order of the participant out of the book."""
 
     participant: str
+    request_id: str
     client_order_id: str
 
 
@@ -74,6 +76,7 @@ class AmendOrder:
     """
 
     participant: str
+    request_id: str
     client_order_id: str
     quantity_w: int | None = None
     limit_price_ticks: int | None = None
@@ -84,6 +87,7 @@ class MassCancel:
     """Cancel all orders of the participant, or those that match every given value."""
 
     participant: str
+    request_id: str
     interval: datetime | None = None
     connection_point: str | None = None
     direction: Direction | None = None
@@ -92,11 +96,7 @@ class MassCancel:
 
 @dataclass(frozen=True, slots=True)
 class UpdateInterfaceLimits:
-    """Put the TSO's new interface limits for one open interval into force.
-
-    ``update_id`` is chosen by the TSO and works like a client order id: sent twice, it has the
-    effect of once.
-    """
+    """Put the TSO's new interface limits for one open interval into force."""
 
     update_id: str
     interval: datetime
@@ -105,11 +105,7 @@ class UpdateInterfaceLimits:
 
 @dataclass(frozen=True, slots=True)
 class SetPriceCollar:
-    """Allow only limit prices inside a collar; open orders outside are cancelled.
-
-    Here and in the other controls, ``control_id`` is chosen by the market operator and works like
-    a client order id: sent twice, it has the effect of once.
-    """
+    """Allow only limit prices inside a collar; open orders outside are cancelled."""
 
     control_id: str
     collar: PriceCollar
@@ -185,10 +181,8 @@ class CloseGate:
 class SubmitReading:
     """Submit the mean power that was metered at a connection point over a delivered interval.
 
-    At most one of the two is above zero: the mean of an interval has one direction.
-    ``reading_id`` is chosen by the meter operator and unique among its readings: sent twice, it
-    has the effect of once.  Another reading of the same connection point and interval replaces
-    the earlier one.
+    At most one of the two is above zero: the mean of an interval has one direction.  Another
+    reading of the same connection point and interval replaces the earlier one.
     """
 
     reading_id: str
@@ -203,13 +197,16 @@ class RejectMessage:
     """Put on record that a message could not become a command.
 
     The gateway sends it for messages that are malformed, oversized or unauthorised, so that the
-    sender's answer is an event in the gap-free sequence like any other.
+    sender's answer is an event in the gap-free sequence like any other.  The id is still free for
+    the message as it should have been, but where ``uses_id``: the same message might be read at
+    another time, and must not have an effect when it is delivered again.
     """
 
     participant: str
-    client_order_id: str | None
+    request_id: str | None
     reason: str
     detail: str
+    uses_id: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,3 +246,65 @@ Command = (
     | RejectMessage
     | AcceptLoss
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestIdentity:
+    """Who asks, under which id, and for what.
+
+    Parameters
+    ----------
+    sender
+        The participant, ``"tso"``, ``"metering"``, or ``"operator"``, which stands for the service
+        itself, too.
+    request_id
+        The sender's own id of the request; ``None`` for commands of the service, and for messages
+        without a readable id.
+    kind
+        The kind of the request, as answers name it.
+    client_order_id
+        The order that the request places or names, if it is about one.
+    interval
+        The interval that the order or the limits are for, if it is one.
+    """
+
+    sender: str
+    request_id: str | None
+    kind: str
+    client_order_id: str | None = None
+    interval: datetime | None = None
+
+
+def identity_of(command: Command) -> RequestIdentity:
+    """Return who sent a command, under which id, and what kind of request it is."""
+    match command:
+        case SubmitOrder() | SubmitJoint():
+            key = command.client_order_id
+            return RequestIdentity(command.participant, key, "submit", key, _interval_of(command))
+        case CancelOrder() | AmendOrder():
+            kind = "cancel" if isinstance(command, CancelOrder) else "amend"
+            sender, order = command.participant, command.client_order_id
+            return RequestIdentity(sender, command.request_id, kind, order)
+        case MassCancel():
+            return RequestIdentity(command.participant, command.request_id, "mass_cancel")
+        case RejectMessage():
+            return RequestIdentity(command.participant, command.request_id, "message")
+        case UpdateInterfaceLimits():
+            return RequestIdentity(TSO, command.update_id, "limits", None, command.interval)
+        case SubmitReading():
+            return RequestIdentity(METERING, command.reading_id, "metering")
+        case OpenSession() | AdvanceTime():
+            return RequestIdentity(OPERATOR, None, "session")
+        case CloseGate():
+            return RequestIdentity(OPERATOR, None, "gate")
+        case AcceptLoss():
+            return RequestIdentity(OPERATOR, None, "loss")
+        case _:
+            return RequestIdentity(OPERATOR, command.control_id, "control")
+
+
+def _interval_of(command: SubmitOrder | SubmitJoint) -> datetime | None:
+    if isinstance(command, SubmitOrder):
+        return command.terms.interval
+    intervals = {leg.interval for leg in command.legs}
+    return intervals.pop() if len(intervals) == 1 else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from exchange.vocabulary.orders import Leg, OrderTerms
+from exchange.vocabulary.orders import AnsweredRequest, Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from orderbook.order import SelfTradePrevention, Side
@@ -80,21 +80,19 @@ class JointOrderAccepted(Event):
 class Refused(Event):
     """A request was refused; ``detail`` is a sentence with the numbers.
 
-    ``request`` is the kind of the request: ``"submit"``, ``"cancel"``, ``"amend"``,
-    ``"mass_cancel"``, ``"limits"``, ``"control"``, ``"session"``, ``"gate"``, ``"metering"`` or
-    ``"message"``; ``participant`` is ``"tso"`` for ``limits``, ``"metering"`` for ``metering`` and
-    ``"operator"`` (the market operator) for ``control``, ``session`` and ``gate``.
-    ``client_order_id`` is the id that the client gave the request (``update_id`` for limits,
-    ``control_id`` for controls, ``reading_id`` for readings), if any.  ``content`` is a digest of
-    the request where the same id, sent again, must get the same answer (``"submit"``,
-    ``"limits"``, ``"control"``), else empty.
+    ``participant`` is its sender, ``request_id`` the sender's id of it, if any, ``request`` its
+    kind (:func:`exchange.vocabulary.commands.identity_of`), and ``client_order_id`` and
+    ``interval`` what it is about.  ``content`` is a digest of the request where the same id, sent
+    again, must get the same answer, else empty.
     """
 
     participant: str
-    client_order_id: str | None
+    request_id: str | None
     request: str
     reason: RefusalReason
     detail: str
+    client_order_id: str | None = None
+    interval: datetime | None = None
     content: str = ""
 
 
@@ -102,6 +100,7 @@ class Refused(Event):
 class OrderAmended(Event):
     """A resting order was changed; ``order_id`` is new where time priority was lost."""
 
+    answers: AnsweredRequest
     participant: str
     client_order_id: str
     previous_order_id: int
@@ -127,7 +126,8 @@ class OrderRefilled(Event):
 class OrderCancelled(Event):
     """The rest of an order left the book.
 
-    Of a joint order all legs left; number and watts are those of the first.
+    Of a joint order all legs left; number and watts are those of the first.  ``answers`` is the
+    cancel that asked for it, or the amendment that left nothing; ``None`` for all other reasons.
     """
 
     order_id: int
@@ -135,6 +135,16 @@ class OrderCancelled(Event):
     client_order_id: str
     remaining_w: int
     reason: CancelReason
+    answers: AnsweredRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MassCancelled(Event):
+    """A mass cancel is done: the ``orders`` orders cancelled just before, a joint one once."""
+
+    answers: AnsweredRequest
+    participant: str
+    orders: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,10 +374,10 @@ class GateClosed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRepeated(Event):
-    """A request came again under the same client id; ``answer_sequence`` is its first answer."""
+    """A request came again under the same id; ``answer_sequence`` is its first answer."""
 
     participant: str
-    client_order_id: str
+    request_id: str
     answer_sequence: int
 
 

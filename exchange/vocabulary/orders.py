@@ -1,4 +1,7 @@
-"""Orders in the exchange: what is asked for, a leg of a joint order, and the open order."""
+"""Orders in the exchange: what is asked for, a leg of a joint order, and the open order.
+
+Also the request about an order, as the event that answers it names it.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,19 @@ class OrderTerms:
     time_in_force: TimeInForce = TimeInForce.GOOD_TILL_CANCEL
     expires_at: datetime | None = None
     conditions: OrderConditions = UNCONDITIONAL
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRequest:
+    """The request about an order, or several, that an event answers.
+
+    ``request`` is its kind (``"cancel"``, ``"amend"``, ``"mass_cancel"``), ``request_id`` the
+    participant's id of it, ``content`` a digest of it.
+    """
+
+    request: str
+    request_id: str
+    content: str
 
 
 @dataclass(slots=True)

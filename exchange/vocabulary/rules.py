@@ -53,7 +53,12 @@ DSO_BUY_BACK = "dso buy-back"
 DSO_ACCOUNTS = (DSO_CONGESTION_RENT, DSO_COMPENSATION, DSO_PENALTIES, DSO_BUY_BACK)
 """Accounts of the ledger that belong to the DSO; their blanks keep them out of topics."""
 
-RESERVED_PARTICIPANTS = frozenset({TSO, OPERATOR, METERING, EXCHANGE, *DSO_ACCOUNTS})
+EVERY_PARTICIPANT = "*"
+"""All participants, in a message that names whom a control is for."""
+
+RESERVED_PARTICIPANTS = frozenset(
+    {TSO, OPERATOR, METERING, EXCHANGE, EVERY_PARTICIPANT, *DSO_ACCOUNTS}
+)
 """Names of roles and accounts, which no customer may have."""
 
 
@@ -111,11 +116,12 @@ class MarketRules:
         in an interval, and the most of one participant: each makes clearing slower.  Beyond its
         first order with conditions, a participant may have at most a quarter of the free places.
     answers_kept
-        The number of answers about finished requests that are kept for each participant; the
-        oldest is forgotten first, so that requests cannot fill the memory.  Answers about open
-        orders are always kept.
-    answers_kept_for
-        The time for which a closed interval and the answers about it are kept.
+        The number of requests of each sender whose answers are remembered, the newest ones; older
+        requests with an open order are remembered, too.  A request sent again within them has no
+        second effect, so the number is never less than that of the messages that a broker may
+        deliver again: ``inflight_in`` of the exchange's connection to it.
+    intervals_kept_for
+        The time for which a closed interval is kept.
     exchange_rate
         How many watts can be bought for one watt sold at another connection point.
     reserve_price_ticks
@@ -146,8 +152,8 @@ class MarketRules:
     max_price_ticks: int = 1_000_000
     max_conditional_orders: int = 50
     max_conditional_orders_each: int = 10
-    answers_kept: int = 5_000
-    answers_kept_for: timedelta = timedelta(hours=1)
+    answers_kept: int = 2_500
+    intervals_kept_for: timedelta = timedelta(hours=1)
     exchange_rate: ExchangeRate = ExchangeRate.ONE_TO_ONE
     reserve_price_ticks: int = 0
     curtailment: CurtailmentPolicy = CurtailmentPolicy.PRO_RATA
@@ -170,7 +176,7 @@ class MarketRules:
             raise ValueError(
                 f"max_quantity_w is {self.max_quantity_w} W, less than a lot of {self.lot_w} W"
             )
-        for name in ("answers_kept_for", "opening_auction", "closing_auction"):
+        for name in ("intervals_kept_for", "opening_auction", "closing_auction"):
             if getattr(self, name) < timedelta(0):
                 raise ValueError(f"{name} is {getattr(self, name)}, it must be >= 0")
         if self.batch_every is not None and self.batch_every <= timedelta(0):

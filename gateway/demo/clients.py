@@ -58,7 +58,7 @@ class AgentClient:
         )
         self._limits_w: dict[datetime, dict[Direction, int]] = {}
         self._orders: dict[str, _PlacedOrder] = {}
-        self._unanswered: set[str] = set()
+        self._unanswered: set[str | None] = set()
         self._short: list[Direction] = []
         self._changed = asyncio.Event()
         self._sent = 0
@@ -92,11 +92,9 @@ class AgentClient:
     def _take_report(self, report: dict[str, Any]) -> None:
         client_order_id = report.get("client_order_id")
         order = self._orders.get(client_order_id) if client_order_id else None
+        self._unanswered.discard(report.get("request_id"))
         match report["type"]:
-            case "accepted" | "amended":
-                self._unanswered.discard(report["client_order_id"])
-            case "refused":
-                self._unanswered.discard(report["client_order_id"])
+            case "refused" if report["request"] == "submit":
                 if order is not None and report["reason"] == "exceeds_holding":
                     self._short.append(order.wanted.direction)
                 self._orders.pop(report["client_order_id"], None)
@@ -154,13 +152,12 @@ class AgentClient:
             and order.wanted.side is Side.BUY
             and order.wanted.price < price
         ]
-        self._unanswered.update(open_bids)
-        await asyncio.gather(
-            *(
-                self._client.send({"type": "amend", "client_order_id": name, "price": f"{price:f}"})
-                for name in open_bids
-            )
-        )
+        raises = [
+            self._client.with_id({"type": "amend", "client_order_id": name, "price": f"{price:f}"})
+            for name in open_bids
+        ]
+        self._unanswered.update(each["request_id"] for each in raises)
+        await asyncio.gather(*(self._client.send(each) for each in raises))
         return len(open_bids)
 
     async def try_again(self, quarter: int, interval: datetime) -> int:

@@ -20,11 +20,21 @@ _MEMBERS = (
 
 
 class InvalidMessageError(Exception):
-    """A request cannot become a command; the text is a sentence for its sender."""
+    """A request cannot become a command; the text is a sentence for its sender.
 
-    def __init__(self, detail: str, reason: RefusalReason = RefusalReason.MALFORMED) -> None:
+    ``for_now`` says that the market's state was against it, and not the request alone.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        reason: RefusalReason = RefusalReason.MALFORMED,
+        *,
+        for_now: bool = False,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.for_now = for_now
 
 
 class InputFaults(Exception):  # noqa: N818  # it reports faults, plural, as NetworkFaults does

@@ -144,14 +144,23 @@ class LinkedRequest(_JointRequest):
     legs: tuple[LinkedLeg, LinkedLeg]
 
 
-class CancelRequest(_OrderRequest):
+class _ChangeRequest(_OrderRequest):
+    """Entries of the requests about orders that were placed before.
+
+    A message must have an id of its own; a line of a file may leave it out.
+    """
+
+    request_id: ClientId | None = None
+
+
+class CancelRequest(_ChangeRequest):
     """Take the rest of one's own order out of the book."""
 
     type: Literal["cancel"]
     client_order_id: ClientId
 
 
-class AmendRequest(_OrderRequest):
+class AmendRequest(_ChangeRequest):
     """Change price, total quantity, or both, of one's own resting order."""
 
     type: Literal["amend"]
@@ -160,7 +169,7 @@ class AmendRequest(_OrderRequest):
     price: Price | None = None
 
 
-class MassCancelRequest(_OrderRequest):
+class MassCancelRequest(_ChangeRequest):
     """Cancel all of one's own orders, or those that match every entry given."""
 
     type: Literal["mass_cancel"]
@@ -202,7 +211,11 @@ def read_order(text: bytes, required: Sequence[str] = ()) -> OrderRequest:
 
 
 def order_command(
-    request: OrderRequest, participant: str, tick: Decimal, intervals: Collection[datetime]
+    request: OrderRequest,
+    participant: str,
+    tick: Decimal,
+    intervals: Collection[datetime],
+    usual_id: str | None = None,
 ) -> Command:
     """Return the command that a participant asks for.
 
@@ -214,12 +227,17 @@ def order_command(
         The price step, in EUR per kW.
     intervals
         Starts of the intervals that can be traded; where there is one, it need not be named.
+    usual_id
+        The id of a cancel, amendment or mass cancel that has none; ``None`` where it must have one.
 
     Raises
     ------
     InvalidMessageError
-        When a price is not a multiple of the tick, or an interval must be named and is not.
+        When a price is not a multiple of the tick, or an id or an interval must be named and is
+        not.
     """
+    if isinstance(request, CancelRequest | AmendRequest | MassCancelRequest):
+        return _change_command(request, participant, tick, usual_id)
     match request:
         case SubmitRequest():
             return SubmitOrder(
@@ -234,11 +252,24 @@ def order_command(
                 expires_at=request.expires_at,
                 self_trade_prevention=request.self_trade_prevention,
             )
+
+
+def _change_command(
+    request: CancelRequest | AmendRequest | MassCancelRequest,
+    participant: str,
+    tick: Decimal,
+    usual_id: str | None,
+) -> Command:
+    request_id = request.request_id or usual_id
+    if request_id is None:
+        raise InvalidMessageError("request_id: it is missing")
+    match request:
         case CancelRequest():
-            return CancelOrder(participant, request.client_order_id)
+            return CancelOrder(participant, request_id, request.client_order_id)
         case AmendRequest():
             return AmendOrder(
                 participant,
+                request_id,
                 request.client_order_id,
                 request.quantity_w,
                 None if request.price is None else _ticks(request.price, tick),
@@ -246,11 +277,22 @@ def order_command(
         case MassCancelRequest():
             return MassCancel(
                 participant,
+                request_id,
                 request.interval,
                 request.connection_point,
                 request.direction,
                 request.side,
             )
+
+
+def names_intervals(request: OrderRequest) -> bool:
+    """Return whether a request names every interval that it is about."""
+    match request:
+        case SubmitRequest():
+            return request.interval is not None
+        case LinkedRequest():
+            return all(leg.interval is not None for leg in request.legs)
+    return True
 
 
 def _terms(request: SubmitRequest, tick: Decimal, intervals: Collection[datetime]) -> OrderTerms:
@@ -279,7 +321,8 @@ def traded_interval(interval: datetime | None, intervals: Collection[datetime]) 
         return interval
     if len(intervals) != 1:
         raise InvalidMessageError(
-            f"interval: it is missing, and {len(intervals)} intervals are open for trading"
+            f"interval: it is missing, and {len(intervals)} intervals are open for trading",
+            for_now=True,
         )
     return next(iter(intervals))
 

@@ -1,7 +1,8 @@
 """Files of orders: one JSON request a line.
 
 The rules are those of :mod:`gateway.formats.order_terms`.  A line must name its time and its
-participant; a message over MQTT need not.
+participant; a message over MQTT need not.  A line need not give a cancel, an amendment or a mass
+cancel an id; a message must.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gateway.formats.order_terms import (
     SubmitRequest,
     read_order,
 )
-from gateway.formats.strict_json import client_id_of, entries_of
+from gateway.formats.strict_json import entries_of, id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class OrderLine:
     time: datetime
     participant: str
     request: OrderRequest
+
+    @property
+    def usual_id(self) -> str:
+        """The id of its request, if that has none; its blank keeps it apart from all given ids."""
+        return f"line {self.number}"
 
     @property
     def client_order_id(self) -> str | None:
@@ -80,7 +86,7 @@ def read_order_line(number: int, line: bytes) -> OrderLine | RefusedLine:
         entries = entries_of(line)
         name = entries.get("participant")
         participant = name if isinstance(name, str) and is_identifier(name) else None
-        key = client_id_of(entries)
+        key = id_of(entries, "client_order_id")
         return RefusedLine(number, participant, key, refusal.reason, str(refusal))
     return OrderLine(number, request.time, request.participant, request)
 

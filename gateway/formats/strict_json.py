@@ -22,9 +22,6 @@ _T = TypeVar("_T")
 MAX_REQUEST_BYTES = 8_192
 """Size of the largest request that is read; an order needs less than a tenth of it."""
 
-_KEYS = ("client_order_id", "update_id", "control_id", "reading_id")
-"""Entries by which requests of the four kinds of senders are known."""
-
 _CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
 
 
@@ -77,11 +74,10 @@ def entries_of(text: bytes) -> dict[str, Any]:
     return {}
 
 
-def client_id_of(entries: dict[str, Any]) -> str | None:
-    """Return the sender's own key of a request, ``None`` where none has the form of a key."""
-    for key in _KEYS:
-        with contextlib.suppress(ValidationError):
-            return _CLIENT_ID.validate_python(entries.get(key))
+def id_of(entries: dict[str, Any], key: str) -> str | None:
+    """Return the id under a key of a request, ``None`` where none has the form of an id."""
+    with contextlib.suppress(ValidationError):
+        return _CLIENT_ID.validate_python(entries.get(key))
     return None
 
 

@@ -19,7 +19,7 @@ from exchange.vocabulary.commands import (
     SubmitReading,
 )
 from exchange.vocabulary.reasons import RefusalReason
-from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.rules import EVERY_PARTICIPANT, BuyBack, PriceCollar, RiskLimits
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.identifiers import ClientId, PointId
 from gateway.formats.prices import Price, amount_in_tick_watts, price_in_ticks
@@ -48,13 +48,13 @@ class PriceCollarMessage(_ControlMessage):
 
 
 class RiskLimitsMessage(_ControlMessage):
-    """Set limits of a participant, or of all participants without limits of their own.
+    """Set limits of a participant, or (``"*"``) of all without limits of their own.
 
     ``credit`` is in EUR; a missing entry is no limit.
     """
 
     type: Literal["risk_limits"]
-    participant: Participant | None = None
+    participant: Participant
     max_quantity_w: SignedWatts | None = None
     orders_per_minute: Count | None = None
     position_w: SignedWatts | None = None
@@ -62,10 +62,10 @@ class RiskLimitsMessage(_ControlMessage):
 
 
 class KillSwitchMessage(_ControlMessage):
-    """Cancel all orders of a participant, or of all, and refuse new ones; or release that."""
+    """Cancel all orders of a participant, or (``"*"``) of all, and refuse new ones; or release."""
 
     type: Literal["kill_switch"]
-    participant: Participant | None = None
+    participant: Participant
     engaged: bool
 
 
@@ -132,9 +132,9 @@ def control_command(message: ControlMessage, tick: Decimal) -> ControlCommand:
                 if message.credit is None
                 else amount_in_tick_watts(message.credit, tick),
             )
-            return SetRiskLimits(message.control_id, message.participant, limits)
+            return SetRiskLimits(message.control_id, _whom(message), limits)
         case KillSwitchMessage():
-            return SetKillSwitch(message.control_id, message.participant, message.engaged)
+            return SetKillSwitch(message.control_id, _whom(message), message.engaged)
         case HaltMessage(interval=interval):
             return HaltTrading(message.control_id, interval)
         case ResumeMessage(interval=interval):
@@ -142,6 +142,11 @@ def control_command(message: ControlMessage, tick: Decimal) -> ControlCommand:
         case BuyBackMessage():
             wanted = BuyBack(message.quantity_w, price_in_ticks(message.price, tick))
             return SetBuyBack(message.control_id, message.interval, message.direction, wanted)
+
+
+def _whom(message: RiskLimitsMessage | KillSwitchMessage) -> str | None:
+    """Return the participant of a control, ``None`` for all; a message must say that it is all."""
+    return None if message.participant == EVERY_PARTICIPANT else message.participant
 
 
 class MeterMessage(BaseModel):

@@ -3,7 +3,9 @@
 Prices and amounts are exact decimal strings in EUR (per kW of limit for the interval), power is
 whole watts, times end in ``Z``.  The ``sequence`` of reports is gap-free for each receiver: a
 missing number is a lost message, a repeated one can be dropped.  ``event`` is the number of the
-event that a report is about.
+event that a report is about.  A report that answers a request has its kind in ``request`` and the
+sender's id of it in ``request_id``, under whatever key the request had it; with ``repeated`` the
+same request had that answer before.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ class AcceptedReport(Report):
     """
 
     type: Literal["accepted"] = "accepted"
+    request: Literal["submit"] = "submit"
+    request_id: str
     client_order_id: str
     order_id: int
     connection_point: str
@@ -67,6 +71,8 @@ class JointAcceptedReport(Report):
     """A block or a linked pair was accepted; its ``order_id`` is that of its first leg."""
 
     type: Literal["joint_accepted"] = "joint_accepted"
+    request: Literal["submit"] = "submit"
+    request_id: str
     client_order_id: str
     order_id: int
     legs: tuple[JointLeg, ...]
@@ -77,11 +83,12 @@ class JointAcceptedReport(Report):
 
 
 class RefusedReport(Report):
-    """A request was refused, and why."""
+    """A request was refused, and why; ``client_order_id`` is the order that it names, if any."""
 
     type: Literal["refused"] = "refused"
-    client_order_id: str | None
     request: str
+    request_id: str | None
+    client_order_id: str | None
     reason: RefusalReason
     detail: str
     repeated: bool = False
@@ -91,11 +98,14 @@ class AmendedReport(Report):
     """An order was changed; a new ``order_id`` means that it lost its time priority."""
 
     type: Literal["amended"] = "amended"
+    request: Literal["amend"] = "amend"
+    request_id: str
     client_order_id: str
     order_id: int
     quantity_w: int
     remaining_w: int
     price: str
+    repeated: bool = False
 
 
 class RefilledReport(Report):
@@ -109,13 +119,28 @@ class RefilledReport(Report):
 
 
 class CancelledReport(Report):
-    """The rest of an order was cancelled."""
+    """The rest of an order was cancelled.
+
+    ``request`` and ``request_id`` are ``null`` where that answers no cancel and no amendment.
+    """
 
     type: Literal["cancelled"] = "cancelled"
+    request: Literal["cancel", "amend"] | None
+    request_id: str | None
     client_order_id: str
     order_id: int
     remaining_w: int
     reason: CancelReason
+    repeated: bool = False
+
+
+class MassCancelledReport(Report):
+    """A mass cancel is done; each of its ``orders`` has a report of its own before this one."""
+
+    type: Literal["mass_cancelled"] = "mass_cancelled"
+    request: Literal["mass_cancel"] = "mass_cancel"
+    request_id: str
+    orders: int
     repeated: bool = False
 
 
@@ -237,6 +262,8 @@ class ReadingReport(Report):
     """To the meter operator: a reading is in force; ``replaces`` is its predecessor."""
 
     type: Literal["reading"] = "reading"
+    request: Literal["metering"] = "metering"
+    request_id: str
     reading_id: str
     connection_point: str
     interval: Time
@@ -257,6 +284,8 @@ class LimitsReport(Report):
     """To the TSO: its new contract is in force."""
 
     type: Literal["limits_updated"] = "limits_updated"
+    request: Literal["limits"] = "limits"
+    request_id: str
     update_id: str
     interval: Time
     voltage_min_pu: float
@@ -272,10 +301,13 @@ class LimitsReport(Report):
 class ControlReport(Report):
     """To the market operator: a control is in force.
 
-    ``participant`` and ``interval`` are ``null`` where the control is for all, or about neither.
+    ``participant`` is ``"*"`` where the control is for all of them, ``null`` where it is about
+    none; ``interval`` is ``null`` where the control is for all, or about none.
     """
 
     type: Literal["control_set"] = "control_set"
+    request: Literal["control"] = "control"
+    request_id: str
     control_id: str
     control: Literal["price_collar", "risk_limits", "kill_switch", "halt", "resume", "buy_back"]
     participant: str | None

@@ -14,31 +14,30 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import (
-    AcceptLoss,
-    AdvanceTime,
-    AmendOrder,
-    CancelOrder,
-    CloseGate,
     Command,
-    MassCancel,
-    OpenSession,
     RejectMessage,
-    SubmitJoint,
-    SubmitOrder,
-    SubmitReading,
     UpdateInterfaceLimits,
 )
+from exchange.vocabulary.events import Refused
 from exchange.vocabulary.reasons import RefusalReason
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.identifiers import ClientId
-from gateway.formats.order_terms import order_command, read_order, traded_interval
+from gateway.formats.order_terms import (
+    names_intervals,
+    order_command,
+    read_order,
+    traded_interval,
+)
 from gateway.formats.records import SignedWatts, Time
-from gateway.formats.strict_json import check_size, client_id_of, entries_of, read_request
+from gateway.formats.strict_json import check_size, entries_of, id_of, read_request
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
 from security_check.model.limits import InterfaceLimits
 
+_ID_OF_ROLE = {TSO: "update_id", OPERATOR: "control_id", METERING: "reading_id"}
+_CHANGES = ("amend", "cancel", "mass_cancel")  # they name an order, and have an id beside it
 _LONGEST_DETAIL = 300  # characters of a sentence that goes into the journal and back to its sender
 
 
@@ -62,6 +61,10 @@ class LimitsMessage(BaseModel):
 _LIMITS: TypeAdapter[LimitsMessage] = TypeAdapter(LimitsMessage)
 
 
+def _never_known(sender: str, request_id: str) -> None:
+    """Return that a request is new."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Turns messages into commands.
@@ -75,11 +78,16 @@ class Reader:
     open_intervals
         Returns the starts of the intervals that are open for trading: where there is one, a
         message need not name it.
+    known_answer
+        Returns the answer that a sender's request with an id got, ``None`` where it is new: a
+        message that names no interval and comes again is about the same one as before, whatever
+        is open by then.
     """
 
     tick: Decimal
     participants: Collection[str]
     open_intervals: Callable[[], Collection[datetime]]
+    known_answer: Callable[[str, str], RequestAnswer | None] = _never_known
 
     def read(self, sender: str, payload: bytes, connection_point: str | None = None) -> Command:
         """Return the command a message asks for, or the rejection to journal.
@@ -103,7 +111,7 @@ class Reader:
                 return meter_command(read_request(METER, payload), connection_point)
             return self._order(sender, payload)
         except InvalidMessageError as refusal:
-            return rejection(sender, payload, refusal.reason, str(refusal))
+            return rejection(sender, payload, refusal.reason, str(refusal), uses_id=refusal.for_now)
 
     def _order(self, sender: str, payload: bytes) -> Command:
         if sender not in self.participants:
@@ -116,7 +124,12 @@ class Reader:
                 f"this is the topic of {sender}, and the message names another participant",
                 RefusalReason.UNAUTHORISED,
             )
-        return order_command(request, sender, self.tick, self.open_intervals())
+        return order_command(
+            request,
+            sender,
+            self.tick,
+            self._intervals(sender, request.client_order_id, named=names_intervals(request)),
+        )
 
     def _limits(self, message: LimitsMessage) -> Command:
         try:
@@ -131,31 +144,48 @@ class Reader:
             )
         except ValueError as error:
             raise InvalidMessageError(str(error)) from None
-        interval = traded_interval(message.interval, self.open_intervals())
+        named = message.interval is not None
+        intervals = self._intervals(TSO, message.update_id, named=named)
+        interval = traded_interval(message.interval, intervals)
         return UpdateInterfaceLimits(message.update_id, interval, limits)
 
-
-def sender_of(command: Command) -> tuple[str, str | None]:
-    """Return who sent the message of a command, and the sender's own key for it."""
-    match command:
-        case SubmitOrder() | SubmitJoint() | CancelOrder() | AmendOrder() | RejectMessage():
-            return command.participant, command.client_order_id
-        case MassCancel():
-            return command.participant, None
-        case UpdateInterfaceLimits():
-            return TSO, command.update_id
-        case SubmitReading():
-            return METERING, command.reading_id
-        case OpenSession() | AdvanceTime() | CloseGate() | AcceptLoss():  # of the service itself
-            return OPERATOR, None
-        case _:
-            return OPERATOR, command.control_id
+    def _intervals(
+        self, sender: str, request_id: str | None, *, named: bool
+    ) -> Collection[datetime]:
+        """Return the intervals that a request may be about where it names none."""
+        if named or request_id is None:
+            return self.open_intervals()
+        answer = self.known_answer(sender, request_id)
+        if answer is None:
+            return self.open_intervals()
+        before = answer.event
+        if isinstance(before, Refused) and before.request == "message":
+            raise InvalidMessageError(before.detail, before.reason, for_now=True)
+        return self.open_intervals() if answer.interval is None else (answer.interval,)
 
 
-def rejection(sender: str, payload: bytes, reason: RefusalReason, detail: str) -> RejectMessage:
+def id_key(sender: str, kind: object) -> str:
+    """Return the key under which a message has the id of its request.
+
+    Parameters
+    ----------
+    sender
+        A participant, ``"tso"``, ``"operator"`` or ``"metering"``.
+    kind
+        The message's ``type``, if it has one.
+    """
+    usual = "request_id" if kind in _CHANGES else "client_order_id"
+    return _ID_OF_ROLE.get(sender, usual)
+
+
+def rejection(
+    sender: str, payload: bytes, reason: RefusalReason, detail: str, *, uses_id: bool = False
+) -> RejectMessage:
     """Return the command that journals the refusal of a message.
 
     The sentence is cut short, and characters of the sender that do not print are replaced.
     """
     shown = "".join(each if each.isprintable() else "?" for each in detail[:_LONGEST_DETAIL])
-    return RejectMessage(sender, client_id_of(entries_of(payload)), reason.value, shown)
+    entries = entries_of(payload)
+    key = id_of(entries, id_key(sender, entries.get("type")))
+    return RejectMessage(sender, key, reason.value, shown, uses_id)

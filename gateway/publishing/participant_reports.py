@@ -18,6 +18,7 @@ from exchange.vocabulary.events import (
     InterfaceLimitsUpdated,
     JointOrderAccepted,
     KillSwitchSet,
+    MassCancelled,
     MatchBlocked,
     OrderAccepted,
     OrderAmended,
@@ -32,7 +33,14 @@ from exchange.vocabulary.events import (
     TradingResumed,
 )
 from exchange.vocabulary.orders import Leg
-from exchange.vocabulary.rules import DSO_ACCOUNTS, METERING, OPERATOR, TSO, MarketRules
+from exchange.vocabulary.rules import (
+    DSO_ACCOUNTS,
+    EVERY_PARTICIPANT,
+    METERING,
+    OPERATOR,
+    TSO,
+    MarketRules,
+)
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from gateway.messages import participant_reports as reports
 from gateway.publishing.trade_prints import average_ticks, price_text
@@ -139,17 +147,31 @@ class ParticipantReports:
                     self._leg(number, leg)
                     for number, leg in enumerate(event.legs, start=event.order_id)
                 )
-                form, entries = reports.JointAcceptedReport, {"legs": legs, "repeated": repeated}
+                form = reports.JointAcceptedReport
+                entries = {"request_id": event.client_order_id, "legs": legs, "repeated": repeated}
             case Refused():
                 form, entries = reports.RefusedReport, {"repeated": repeated}
             case OrderAmended():
                 form = reports.AmendedReport
-                entries = {"price": self._price(event.limit_price_ticks)}
+                entries = {
+                    "request_id": event.answers.request_id,
+                    "price": self._price(event.limit_price_ticks),
+                    "repeated": repeated,
+                }
             case OrderRefilled():
                 form = reports.RefilledReport
                 entries = {"displayed_quantity_w": event.displayed_w}
             case OrderCancelled():
-                form, entries = reports.CancelledReport, {"repeated": repeated}
+                form = reports.CancelledReport
+                answers = event.answers
+                entries = {
+                    "request": None if answers is None else answers.request,
+                    "request_id": None if answers is None else answers.request_id,
+                    "repeated": repeated,
+                }
+            case MassCancelled():
+                form = reports.MassCancelledReport
+                entries = {"request_id": event.answers.request_id, "repeated": repeated}
             case OrderReduced():
                 form = reports.ReducedReport
             case MatchBlocked():
@@ -167,6 +189,7 @@ class ParticipantReports:
             form,
             event,
             **form.entries_of(terms) | form.entries_of(conditions),
+            request_id=event.client_order_id,
             order_type="market" if terms.limit_price_ticks is None else "limit",
             price=self._price(event.limit_price_ticks),
             minimum_quantity_w=conditions.minimum_w,
@@ -196,7 +219,10 @@ class ParticipantReports:
                 )
             case MeterRead():
                 form = reports.ReadingReport
-                return ParticipantReport.of(METERING, form, event, repeated=repeated)
+                key = event.reading_id
+                return ParticipantReport.of(
+                    METERING, form, event, request_id=key, repeated=repeated
+                )
             case MeteringClosed():
                 missing = tuple(each.connection_point for each in event.missing)
                 entries = {"interval": event.interval, "missing": missing}
@@ -222,6 +248,7 @@ class ParticipantReports:
                     TSO,
                     reports.LimitsReport,
                     event.interface_limits,
+                    request_id=event.update_id,
                     update_id=event.update_id,
                     interval=event.interval,
                     repeated=repeated,
@@ -234,10 +261,12 @@ class ParticipantReports:
                 | TradingResumed()
                 | BuyBackSet()
             ):
+                whom = EVERY_PARTICIPANT if hasattr(event, "participant") else None
                 entries = {
+                    "request_id": event.control_id,
                     "control_id": event.control_id,
                     "control": _CONTROLS[type(event)],
-                    "participant": getattr(event, "participant", None),
+                    "participant": getattr(event, "participant", None) or whom,
                     "interval": getattr(event, "interval", None),
                     "repeated": repeated,
                 }

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.rules import EXCHANGE
+from exchange.vocabulary.rules import EXCHANGE, MarketRules
 from gateway.errors import (
     CorruptJournalError,
     GatewayError,
@@ -193,7 +193,12 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
             area.scenario, area.places, stack, owner=area.owner, retry_for_s=_RETRY_FOR_S
         )
         transport = await stack.enter_async_context(
-            MqttTransport(area.mqtt, topics.incoming, will=last_will(topics), ignore_retained=True)
+            MqttTransport(
+                covered(area.mqtt, area.market.rules),
+                topics.incoming,
+                will=last_will(topics),
+                ignore_retained=True,
+            )
         )
         service = Service(
             area.market,
@@ -223,6 +228,15 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
         running.result()
         if not (opening.cancelled() or stopped.is_set()):
             opening.result()  # raises: this task ends by an error only
+
+
+def covered(settings: MqttSettings, rules: MarketRules) -> MqttSettings:
+    """Return settings by which the broker delivers no more again than the exchange remembers.
+
+    What it has sent and the exchange has not acknowledged is delivered again after a broken
+    connection (MQTT 5: at most the receive maximum), and all of it may be of one sender.
+    """
+    return replace(settings, inflight_in=min(settings.inflight_in, rules.answers_kept))
 
 
 async def _open_intervals(scenario: Scenario, service: Service, opened: asyncio.Event) -> None:

@@ -184,7 +184,9 @@ class _Run:
     def _place(self, line: OrderLine) -> None:
         starts = [session.start for session in self.sessions]
         try:
-            command = order_command(line.request, line.participant, self.rules.tick, starts)
+            command = order_command(
+                line.request, line.participant, self.rules.tick, starts, line.usual_id
+            )
         except InvalidMessageError as refusal:
             self._refuse(line, refusal.reason, str(refusal))
             return

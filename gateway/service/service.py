@@ -26,11 +26,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage
+from exchange.state.request_answers import RequestAnswer
+from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, identity_of
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.errors import GatewayError, StaleWriterError
-from gateway.messages.requests import Reader, sender_of
+from gateway.messages.requests import Reader
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
@@ -115,7 +116,9 @@ class Service:
         self._retained_for = 0  # The connection after which everything retained was published.
         participants = frozenset(each.participant for each in market.terms)
         self._inbox = Inbox(market.topics, participants, self._settings)
-        self._reader = Reader(market.rules.tick, participants, self._open_intervals)
+        self._reader = Reader(
+            market.rules.tick, participants, self._open_intervals, self._known_answer
+        )
         self._core: JournaledExchange | None = None
         self.ready = asyncio.Event()
         """Set once the state is rebuilt and the loop runs."""
@@ -348,6 +351,9 @@ class Service:
     def _open_intervals(self) -> list[datetime]:
         return self.core.exchange.open_intervals()
 
+    def _known_answer(self, sender: str, request_id: str) -> RequestAnswer | None:
+        return self.core.exchange.state.answers.find(sender, request_id)
+
     def _abandon_requests(self) -> None:
         for request in self._requests:
             if not request.answer.done():
@@ -361,9 +367,12 @@ def _error_of(task: asyncio.Task[None]) -> BaseException | None:
 
 def _internal_error(command: Command) -> RejectMessage:
     """Return the answer to a message whose command failed with an internal error."""
+    asked = identity_of(command)
     return RejectMessage(
-        *sender_of(command),
+        asked.sender,
+        asked.request_id,
         RefusalReason.MALFORMED.value,
         "the exchange failed with an internal error and did not apply this message; "
         "the error is in its log",
+        uses_id=True,
     )

@@ -1,31 +1,28 @@
-"""The client of a participant or the TSO: it sends requests and waits for their reports.
+"""The client of a participant or a role: it sends requests and waits for their reports.
 
 The demo's agents, tests and benchmarks use it, and it shows how a client should behave: the
 exchange's report is the only acknowledgement, so a client without a report sends the request again
-under the same id, which has the effect of sending it once.
+under the same id, which has the effect of sending it once.  A report that answers a request has
+its id in ``request_id``; nothing else is needed to match the two.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any, Self
 
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
+from gateway.formats.strict_json import MAX_REQUEST_BYTES, id_of
+from gateway.messages.requests import id_key
 from gateway.messages.topics import Topics
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 
 ReportContent = dict[str, Any]
-_ANSWERS = {
-    "submit": ("accepted", "refused"),
-    "amend": ("amended", "cancelled", "refused"),
-    "cancel": ("cancelled", "refused"),
-    "limits": ("limits_updated", "refused"),
-    "metering": ("reading", "refused"),
-}
 
 
 class ParticipantClient:
@@ -53,13 +50,17 @@ class ParticipantClient:
         subscriptions: tuple[str, ...] = (),
         on_message: Callable[[str, Any], None] | None = None,
     ) -> None:
+        self._name = name
         self._reports_topic = topics.report(name)
         special = {TSO: topics.interface_limits, OPERATOR: topics.control}
         self._orders_topic = special.get(name) or topics.order(name)
         self._meter_topic = topics.meter if name == METERING else None
         self._transport = MqttTransport(settings, (self._reports_topic, *subscriptions))
         self._on_message = on_message
-        self._waiting: dict[tuple[str, str], asyncio.Future[ReportContent]] = {}
+        self._waiting: dict[str, asyncio.Future[ReportContent]] = {}
+        # Of this run: a client that starts anew must not use the ids of its former run.
+        self._run = secrets.token_hex(6)
+        self._ids = 0
         self._listener: asyncio.Task[None] | None = None
         self.last_sequence = 0
         """Of the newest report seen."""
@@ -82,15 +83,30 @@ class ParticipantClient:
     async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> ReportContent:
         """Send a message and return the report that answers it; repeat it until there is one.
 
-        ``message`` is an order message and needs a ``client_order_id``; the TSO's
-        has no ``type`` and an ``update_id``, the meter operator's a ``reading_id``.
+        Parameters
+        ----------
+        message
+            Any request of the participant or role; where it has no id, it gets one.
+        again_after_s
+            Seconds after which it is sent again, under the same id.
+
+        Returns
+        -------
+        The first report about the request that is its answer: it was carried out, or ``refused``.
+        A refusal with the ``request`` ``"message"`` and the reason ``too_frequent`` says that it
+        was not read: it may be asked again under its id.
+
+        Raises
+        ------
+        ValueError
+            When the exchange could not tell whom to answer: an id that is none, or a message that
+            is too large to be read.
         """
-        kind = "limits" if self._meter_topic is None else "metering"
-        key = (message.get("type", kind), _key(message))
+        message = self.with_id(message)
+        key = self._checked_id(message)
         answer = self._waiting.get(key)
         if answer is None:
-            answer = asyncio.get_running_loop().create_future()
-            self._waiting[key] = answer
+            answer = self._waiting[key] = asyncio.get_running_loop().create_future()
         try:
             while True:
                 self.send(message)
@@ -98,10 +114,36 @@ class ParticipantClient:
                 if done:
                     return answer.result()
         finally:
-            self._waiting.pop(key, None)
+            if self._waiting.get(key) is answer:
+                del self._waiting[key]
+
+    def with_id(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message with an id of its own, that which it has or one never used before."""
+        name = id_key(self._name, message.get("type"))
+        if message.get(name) is not None:
+            return message
+        self._ids += 1
+        return {**message, name: f"{self._run}-{self._ids}"}
+
+    def _checked_id(self, message: dict[str, Any]) -> str:
+        """Return the id of a message, under which its answer will come."""
+        name = id_key(self._name, message.get("type"))
+        request_id = id_of(message, name)
+        if request_id is None:
+            raise ValueError(f"{name} is {message[name]!r}, which is not an id")
+        size = len(json.dumps(message).encode())
+        if size > MAX_REQUEST_BYTES:
+            raise ValueError(
+                f"request {request_id} has {size:,} bytes, at most {MAX_REQUEST_BYTES:,} are read"
+            )
+        return request_id
 
     def send(self, message: dict[str, Any]) -> asyncio.Future[None]:
-        """Send a message; the future is done when the broker has it, which is not an answer."""
+        """Send a message; the future is done when the broker has it, which is not an answer.
+
+        Where the message has no id, it gets one.
+        """
+        message = self.with_id(message)
         payload = json.dumps(message).encode()
         if self._meter_topic is None:
             return self.send_bytes(payload)
@@ -132,17 +174,6 @@ class ParticipantClient:
             self._on_message(message.topic, content)
 
     def _answer(self, report: ReportContent) -> None:
-        client_id = _key(report)
-        for request, kinds in _ANSWERS.items():
-            # A message that could not be read is refused as "message".
-            is_about = report.get("request", request) in (request, "message")
-            answer = self._waiting.get((request, client_id))
-            if report["type"] in kinds and is_about and answer is not None and not answer.done():
-                answer.set_result(report)
-                return
-
-
-def _key(content: ReportContent) -> str:
-    """Return the sender's own id, which a message and its answer have in common."""
-    names = ("client_order_id", "update_id", "reading_id")
-    return str(next((content[name] for name in names if name in content), None))
+        answer = self._waiting.get(report.get("request_id") or "")
+        if answer is not None and not answer.done():
+            answer.set_result(report)

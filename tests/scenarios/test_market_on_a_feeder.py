@@ -165,6 +165,10 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         self.check()
         return events
 
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"r{self.ids}"
+
     # What can happen.
 
     # A seed, because hypothesis likes small numbers, and a market of small numbers trades little.
@@ -208,7 +212,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
     def cancel(self, which):
         order = self.an_order(which)
         if order is not None:
-            self.do(CancelOrder(order.participant, order.client_order_id))
+            self.do(CancelOrder(order.participant, self.new_id(), order.client_order_id))
 
     @rule(
         which=st.integers(0, 10**6), lots=st.none() | st.integers(1, 80), price=st.integers(90, 110)
@@ -217,11 +221,15 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         order = self.an_order(which)
         if order is not None:
             quantity_w = None if lots is None else lots * LOT_W
-            self.do(AmendOrder(order.participant, order.client_order_id, quantity_w, price))
+            self.do(
+                AmendOrder(
+                    order.participant, self.new_id(), order.client_order_id, quantity_w, price
+                )
+            )
 
     @rule(owner=st.integers(0, OWNERS - 1))
     def mass_cancel(self, owner):
-        self.do(MassCancel(f"p{owner}"))
+        self.do(MassCancel(f"p{owner}", self.new_id()))
 
     @rule(
         interval=st.sampled_from(STARTS),

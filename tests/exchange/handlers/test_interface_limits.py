@@ -132,7 +132,7 @@ def test_limits_that_cannot_be_made_secure_halt_the_interval(market, error, kind
     events = market.update("u1", interface(1, 1))
     refused, alarm = events
     assert isinstance(refused, Refused)
-    assert (refused.participant, refused.client_order_id) == ("tso", "u1")
+    assert (refused.participant, refused.request_id) == ("tso", "u1")
     assert (refused.reason.value, refused.detail) == (kind.value, str(error))
     assert isinstance(alarm, AlarmRaised)
     assert (alarm.kind, alarm.interval, alarm.halts_trading) == (kind, START, True)

@@ -139,8 +139,8 @@ def test_what_the_power_flow_refuses_for_ever_does_not_trade(monkeypatch):
     assert market.exchange.envelopes(START) == envelopes
     rounds = len(asked)
     assert 1 < rounds < 20
-    market.exchange.handle(AmendOrder("p1", "a2", 60, None), market.now)
-    market.exchange.handle(CancelOrder("p1", "a2"), market.now)
+    market.exchange.handle(AmendOrder("p1", "r1", "a2", 60, None), market.now)
+    market.exchange.handle(CancelOrder("p1", "r2", "a2"), market.now)
     assert len(asked) == rounds  # Less of an order makes nothing secure, so nothing is asked.
 
 

@@ -291,7 +291,7 @@ def test_controls_that_make_no_sense_are_refused(market):
         events = market.do(command)
         refused = only(events, Refused)
         assert (refused.participant, refused.request) == ("operator", "control")
-        assert refused.client_order_id == command.control_id
+        assert refused.request_id == command.control_id
         assert refusal(events) == (reason, detail)
     market.close()
     assert refusal(market.do(ResumeTrading("c6", START)))[0] == "gate_closed"

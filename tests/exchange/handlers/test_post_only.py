@@ -77,7 +77,7 @@ def test_where_the_clearing_fails_an_order_that_is_to_wait_is_refused(market, mo
     market.sell(2, "200@40", post_only=True, client_order_id="waits")
     exchange, before = market.exchange, market.resting()
     new = market.order(2, "sell", 200, 11, post_only=True)
-    cheaper = AmendOrder("p2", "waits", None, 11)
+    cheaper = AmendOrder("p2", "r1", "waits", None, 11)
     with monkeypatch.context() as patch:
         given_up = give_up_where(patch, lambda _: True)
         for command in (new, cheaper):

@@ -346,12 +346,12 @@ def test_an_amendment_is_checked_like_an_order_whose_own_claim_does_not_count(ma
 
 
 def test_a_mass_cancel_with_nothing_to_cancel(market):
-    assert refusal(market.do(MassCancel("p0"))) == ("order_not_open", "p0 has no open order")
-    assert refusal(market.do(MassCancel("p0", START))) == (
+    assert refusal(market.do(MassCancel("p0", "m1"))) == ("order_not_open", "p0 has no open order")
+    assert refusal(market.do(MassCancel("p0", "m2", START))) == (
         "order_not_open",
         "p0 has no open order for 2030-06-01T12:00:00Z",
     )
-    everything = MassCancel("p0", START, "load:0", Direction.INJECTION, Side.BUY)
+    everything = MassCancel("p0", "m3", START, "load:0", Direction.INJECTION, Side.BUY)
     assert refusal(market.do(everything))[1] == (
         "p0 has no open order for 2030-06-01T12:00:00Z of load:0, injection, buy"
     )
@@ -427,7 +427,7 @@ def test_the_sentence_names_the_gate_also_where_the_next_message_came_later(mark
 def test_limits_of_an_interval_that_is_not_open(market):
     command = UpdateInterfaceLimits("u1", START + QUARTER, interface())
     refused = only(market.do(command), Refused)
-    assert (refused.participant, refused.client_order_id) == ("tso", "u1")
+    assert (refused.participant, refused.request_id) == ("tso", "u1")
     assert (refused.request, refused.reason) == ("limits", RefusalReason.UNKNOWN_INTERVAL)
     market.close()
     assert refusal(market.update("u2", interface()))[0] == "gate_closed"
@@ -443,7 +443,7 @@ def test_a_gate_that_is_closed_already(market):
 def test_what_the_gateway_found_is_put_on_record(market, reason):
     events = market.do(RejectMessage("p0", "a", reason, "5 bytes are no JSON"))
     refused = only(events, Refused)
-    assert (refused.request, refused.client_order_id) == ("message", "a")
+    assert (refused.request, refused.request_id) == ("message", "a")
     assert refusal(events) == (reason, "5 bytes are no JSON")
     # The id is still free for the message as it should have been.
     assert not all_of(market.sell(0, "1@1", client_order_id="a"), Refused)

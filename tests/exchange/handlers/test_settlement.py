@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, pairwise
 
@@ -220,12 +221,14 @@ def test_a_reading_before_delivery_has_ended(market):
     )
     market.do(AdvanceTime(), after=GATE - market.now)
     market.now = END - 2 * SECOND
-    assert refusal(read(market, "r1", 0, 1)) == (
+    assert refusal(read(market, "r2", 0, 1)) == (
         "delivery_not_over",
         sentence + "2030-06-01T12:14:59Z",
     )
-    # What came too early under an id is looked at again under the same id.
-    assert breach(read(market, "r1", 0, 1)) == (0, 0)
+    # It needs a new id: the old one may be a message that is delivered twice.
+    assert breach(read(market, "r3", 0, 1)) == (0, 0)
+    repeat = only(read(market, "r1", 0, 1), AnswerRepeated)
+    assert market.exchange.state.repeated_answer(repeat).reason.value == "delivery_not_over"
 
 
 def test_a_reading_before_the_gate_has_closed():
@@ -314,9 +317,25 @@ def test_a_reading_id_with_other_content(market):
     sequence = only(read(market, "r1", 0, 1), MeterRead).sequence
     assert refusal(read(market, "r1", 0, 2)) == (
         "client_order_id_reused",
-        "id r1 was used for another reading, that of load:0 in 2030-06-01T12:00:00Z, taken by "
-        f"event {sequence}",
+        f"id r1 was used for another request, answered by event {sequence}",
     )
+
+
+def test_a_reading_is_known_until_its_interval_closes_whatever_else_is_forgotten():
+    market = Market(points=4, capacity_w=10_000, rules=replace(RULES, answers_kept=2))
+    deliver(market)
+    first = only(read(market, "r1", 0, 1), MeterRead)
+    for number in range(1, 4):
+        read(market, f"s{number}", number, 1)
+    state = market.exchange.state
+    assert state.answers.find("metering", "r1") is None
+    repeat = only(read(market, "r1", 0, 1), AnswerRepeated)
+    assert state.repeated_answer(repeat) == first
+    assert refusal(read(market, "r1", 0, 2)) == (
+        "client_order_id_reused",
+        f"id r1 was used for another request, answered by event {first.sequence}",
+    )
+    assert refusal(read(market, "r1", 1, 1))[0] == "client_order_id_reused"
 
 
 @pytest.mark.parametrize("name", [*DSO_ACCOUNTS, "metering"])

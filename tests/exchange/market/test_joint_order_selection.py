@@ -82,7 +82,9 @@ class Quarters:
         kind = self.rng.random()
         if kind < 0.1 and self.orders:
             order = self.orders[self.rng.integers(len(self.orders))]
-            self.market.do(CancelOrder(order.participant, order.client_order_id))
+            self.market.do(
+                CancelOrder(order.participant, self.market.new_id(), order.client_order_id)
+            )
         elif kind < 0.14:
             start = self.one_of(INTERVALS)
             self.market.do(HaltTrading(f"h{number}", start))

@@ -89,7 +89,7 @@ def test_a_leg_that_the_network_blocks_holds_back_the_other():
     assert market.exchange.envelopes(START) == before
     market.sell(3, "10@9", interval=LATER)
     assert len(all_of(market.events, Traded)) == 0
-    market.do(MassCancel("p0", LATER))
+    market.do(MassCancel("p0", "m1", LATER))
     assert sorted(o.client_order_id for o in market.exchange.state.orders.values()) == [
         "a1",
         "a3",
@@ -130,7 +130,7 @@ def test_when_one_gate_closes_the_whole_order_goes(market):
 
 def test_a_mass_cancel_of_one_interval_takes_the_whole_order(market):
     block(market, 2, "buy", 80, 7)
-    assert only(market.do(MassCancel("p2", LATER)), OrderCancelled).order_id == 1
+    assert only(market.do(MassCancel("p2", "m1", LATER)), OrderCancelled).order_id == 1
     assert not market.exchange.state.orders
 
 

@@ -273,7 +273,7 @@ def test_intervals_that_a_block_joins_have_their_own_prices():
     assert [part.element for part in second["load:0", INJECTION].parts] == ["line:0"]
     assert second["load:1", INJECTION].parts == ()
     assert not any(price.parts for price in first.values())
-    market.do(CancelOrder("p2", "j"))
+    market.do(CancelOrder("p2", "r1", "j"))
     # A joint order is in no interval's program, so its leaving changes no price.
     assert by_limit(market.exchange.local_prices(START)) == first
     market.buy(0, "10@4")

@@ -11,6 +11,7 @@ from exchange.vocabulary.commands import AdvanceTime, MassCancel
 from exchange.vocabulary.events import (
     AnswerRepeated,
     GateClosed,
+    MassCancelled,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
@@ -78,7 +79,7 @@ def test_a_good_till_date_order_trades_until_its_date(market):
 def test_time_never_runs_backwards(market):
     market.sell(0, "10@5")
     before = market.now
-    events = market.exchange.handle(MassCancel("p0"), before - timedelta(hours=1))
+    events = market.exchange.handle(MassCancel("p0", "m1"), before - timedelta(hours=1))
     assert only(events, OrderCancelled).time == before
     with pytest.raises(ValueError, match="has no time zone"):
         market.exchange.handle(AdvanceTime(), before.replace(tzinfo=None))
@@ -135,9 +136,12 @@ def test_a_mass_cancel_takes_ones_own_orders_only(market):
     market.sell(0, "10@5")
     market.buy(0, "10@3", direction=Direction.WITHDRAWAL)
     market.sell(1, "10@5")
-    events = market.do(MassCancel("p0"))
-    assert [event.order_id for event in events] == [1, 2]
-    assert {event.reason for event in events} == {CancelReason.MASS_CANCEL}
+    events = market.do(MassCancel("p0", "m1"))
+    cancelled = all_of(events, OrderCancelled)
+    assert [event.order_id for event in cancelled] == [1, 2]
+    assert {event.reason for event in cancelled} == {CancelReason.MASS_CANCEL}
+    assert events[-1] == only(events, MassCancelled)
+    assert (events[-1].answers.request_id, events[-1].orders) == ("m1", 2)
     assert market.resting() == ["#3 sell 10@5"]
 
 
@@ -158,7 +162,7 @@ def test_a_mass_cancel_takes_what_matches_all_that_is_given(filters, left):
     market.buy(0, "10@3", direction=Direction.WITHDRAWAL)
     market.buy(0, "10@3", point=1)
     market.sell(0, "10@5", direction=Direction.WITHDRAWAL)
-    market.do(MassCancel("p0", **filters))
+    market.do(MassCancel("p0", "m1", **filters))
     assert sorted(market.exchange.state.orders) == left
 
 

@@ -28,7 +28,7 @@ def test_money_is_exact():
         ({"lot_w": 0}, "lot_w must be positive, it is 0"),
         ({"answers_kept": 0}, "answers_kept must be positive, it is 0"),
         ({"lot_w": 100, "max_quantity_w": 50}, "max_quantity_w is 50 W, less than a lot of 100 W"),
-        ({"answers_kept_for": timedelta(-1)}, "answers_kept_for is -1 day, 0:00:00"),
+        ({"intervals_kept_for": timedelta(-1)}, "intervals_kept_for is -1 day, 0:00:00"),
     ],
 )
 def test_rules_that_make_no_sense(wrong, sentence):

@@ -12,6 +12,7 @@ from exchange.state.effects import EFFECTS
 from exchange.vocabulary.commands import (
     AdvanceTime,
     HaltTrading,
+    MassCancel,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
@@ -50,6 +51,7 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(SubmitJoint("p3", "j", tuple(legs)))
     market.do(SetPriceCollar("c1", PriceCollar(None, 900)))
     market.do(SetRiskLimits("c2", "p0", RiskLimits(credit=10**9)))
+    market.do(MassCancel("p3", "m1"))
     market.do(SetKillSwitch("c3", None, engaged=True))
     wanted = BuyBack(10, 5)
     market.do(SetBuyBack("c6", START, Direction.INJECTION, wanted))

@@ -84,7 +84,7 @@ class Feeder:
         kind = self.rng.random()
         if orders and kind < 0.08:
             order = orders[self.rng.integers(len(orders))]
-            self.do(CancelOrder(order.participant, order.client_order_id))
+            self.do(CancelOrder(order.participant, f"r{self.ids}", order.client_order_id))
         elif kind < 0.10:
             self.limits = InterfaceLimits(0.99, float(self.rng.choice([1.015, 1.02, 1.025])))
             self.do(UpdateInterfaceLimits(f"u{self.ids}", START, self.limits))

@@ -184,14 +184,20 @@ class NetworkMarket(RuleBasedStateMachine):
     def cancel(self, data):
         order = self._an_open_order(data)
         if order is not None:
-            self.market.do(CancelOrder(order.participant, order.client_order_id))
+            self.market.do(
+                CancelOrder(order.participant, self.market.new_id(), order.client_order_id)
+            )
             assert order.order_id not in self.market.exchange.state.orders
 
     @rule(data=st.data(), price=st.none() | PRICE, quantity=st.none() | QUANTITY)
     def amend(self, data, price, quantity):
         order = self._an_open_order(data)
         if order is not None:
-            self.market.do(AmendOrder(order.participant, order.client_order_id, quantity, price))
+            self.market.do(
+                AmendOrder(
+                    order.participant, self.market.new_id(), order.client_order_id, quantity, price
+                )
+            )
 
     def _an_open_order(self, data):
         orders = self.market.exchange.state.orders
@@ -199,7 +205,7 @@ class NetworkMarket(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from(OWNERS))
     def mass_cancel(self, owner):
-        self.market.do(MassCancel(f"p{owner}"))
+        self.market.do(MassCancel(f"p{owner}", self.market.new_id()))
 
     @rule(injection_w=st.integers(200, 700), withdrawal_w=st.none() | st.integers(0, 700))
     def update(self, injection_w, withdrawal_w):

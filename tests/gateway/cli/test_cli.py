@@ -356,7 +356,9 @@ def journal(tmp_path: Path) -> Path:
     )
     entries = [
         JournalEntry(number, command, tuple(exchange.handle(command, now)))
-        for number, command in enumerate((OPENING, submitted, CancelOrder("p0", "a")), start=1)
+        for number, command in enumerate(
+            (OPENING, submitted, CancelOrder("p0", "r1", "a")), start=1
+        )
     ]
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"\n".join(encode_entry(entry) for entry in entries) + b"\n")

@@ -21,9 +21,10 @@ import pytest
 from gateway_servers import Mosquitto, RedisServer, free_port
 from typer.testing import CliRunner
 
+from exchange.vocabulary.rules import MarketRules
 from gateway.cli.main import app
 from gateway.messages.topics import Topics
-from gateway.runs.serving import due_sessions, last_gate
+from gateway.runs.serving import covered, due_sessions, last_gate
 from gateway.scenario.loading import load_scenario
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
@@ -318,6 +319,12 @@ def test_a_port_in_use_is_a_sentence(scenario: Path, tmp_path: Path) -> None:
             assert result.exit_code == 2
             assert what in result.stderr
             assert f"127.0.0.1:{port}" in result.stderr
+
+
+@pytest.mark.parametrize(("kept", "most"), [(1, 1), (50, 50), (1_999, 1_999), (9_000, 2_000)])
+def test_a_broker_delivers_no_more_again_than_is_remembered(kept: int, most: int) -> None:
+    settings = MqttSettings("127.0.0.1", 1883, "exchange")
+    assert covered(settings, MarketRules(answers_kept=kept)).inflight_in == most
 
 
 def test_intervals_without_a_name_follow_one_another(scenario: Path) -> None:

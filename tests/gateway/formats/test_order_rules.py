@@ -10,12 +10,12 @@ from gateway_market import START, market
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exchange.vocabulary.commands import Command, RejectMessage
+from exchange.vocabulary.commands import Command, RejectMessage, identity_of
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.order_terms import order_command
-from gateway.formats.orders_file import RefusedLine, read_order_line
-from gateway.formats.strict_json import MAX_REQUEST_BYTES
-from gateway.messages.requests import Reader
+from gateway.formats.orders_file import OrderLine, RefusedLine, read_order_line
+from gateway.formats.strict_json import MAX_REQUEST_BYTES, entries_of, id_of
+from gateway.messages.requests import Reader, id_key
 
 MARKET = market("a")
 TICK = MARKET.rules.tick
@@ -28,9 +28,15 @@ GOOD: list[dict[str, Any]] = [
     {"type": "submit", **HEAD, **WHERE, "quantity_w": 1000, "order_type": "market"},
     {"type": "block", **HEAD, **PRICED, "intervals": [NOON]},
     {"type": "linked", **HEAD, "legs": [PRICED, PRICED | {"side": "sell", "interval": NOON}]},
-    {"type": "cancel", **HEAD},
-    {"type": "amend", **HEAD, "quantity_w": 5},
-    {"type": "mass_cancel", "time": HEAD["time"], "participant": "p0", "side": "buy"},
+    {"type": "cancel", **HEAD, "request_id": "r1"},
+    {"type": "amend", **HEAD, "request_id": "r2", "quantity_w": 5},
+    {
+        "type": "mass_cancel",
+        "time": HEAD["time"],
+        "participant": "p0",
+        "request_id": "r3",
+        "side": "buy",
+    },
 ]
 TIMES = st.sampled_from([NOON, "2096-06-01T14:00:00+02:00", "noon", "2096-06-01T12:00:00", 1, None])
 FLAGS = st.sampled_from([True, False, 1, "yes", None])
@@ -50,6 +56,7 @@ IDS = st.one_of(
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "type": st.sampled_from(["submit", "block", "linked", "cancel", "amend", "mass_cancel", "x"]),
     "client_order_id": IDS,
+    "request_id": IDS,
     "connection_point": IDS,
     "direction": st.sampled_from(["injection", "withdrawal", "both", None]),
     "side": st.sampled_from(["buy", "sell", "both", 1]),
@@ -87,19 +94,22 @@ def by_message(text: bytes, intervals: int) -> Command | tuple[str, str | None, 
     participants = {each.participant for each in MARKET.terms}
     command = Reader(TICK, participants, lambda: starts).read("p0", text)
     if isinstance(command, RejectMessage):
-        return command.reason, command.client_order_id, command.detail
+        return command.reason, command.request_id, command.detail
     return command
 
 
 def by_line(text: bytes, intervals: int) -> Command | tuple[str, str | None, str]:
     starts = [START.replace(hour=12 + hour) for hour in range(intervals)]
-    line = read_order_line(1, text)
+    line, entries = read_order_line(1, text), entries_of(text)
+    # A refused line names its order, a refused message the id of the request.
+    assert isinstance(line, OrderLine) or line.client_order_id == id_of(entries, "client_order_id")
+    key = id_of(entries, id_key("p0", entries.get("type")))
     if isinstance(line, RefusedLine):
-        return str(line.reason), line.client_order_id, line.detail
+        return str(line.reason), key, line.detail
     try:
         return order_command(line.request, line.participant, TICK, starts)
     except InvalidMessageError as refusal:
-        return str(refusal.reason), line.client_order_id, str(refusal)
+        return str(refusal.reason), key, str(refusal)
 
 
 def assert_the_same(text: bytes, intervals: int) -> None:
@@ -157,6 +167,22 @@ def test_only_a_line_must_name_time_and_participant(name: str) -> None:
     text = json.dumps({key: each for key, each in GOOD[0].items() if key != name}).encode()
     assert by_message(text, 1) == by_message(json.dumps(GOOD[0]).encode(), 1)
     assert by_line(text, 1) == ("malformed", "a1", f"{name}: it is missing")
+
+
+@pytest.mark.parametrize("content", GOOD[4:], ids=lambda content: content["type"])
+def test_only_a_message_must_give_a_change_an_id(content: dict[str, Any]) -> None:
+    """A line gets one of its place, which no sender can give."""
+    text = json.dumps({key: each for key, each in content.items() if key != "request_id"}).encode()
+    assert by_message(text, 1) == ("malformed", None, "request_id: it is missing")
+    found = set()
+    for number in (1, 2):
+        line = read_order_line(number, text)
+        assert isinstance(line, OrderLine)
+        assert id_of({"request_id": line.usual_id}, "request_id") is None
+        command = order_command(line.request, line.participant, TICK, [START], line.usual_id)
+        assert identity_of(command).request_id == line.usual_id
+        found.add(line.usual_id)
+    assert len(found) == 2
 
 
 @given(st.sets(st.sampled_from([*HEAD, *WHERE, "type", "quantity_w"])))

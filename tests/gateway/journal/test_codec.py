@@ -106,7 +106,7 @@ def test_contracts_from_before_have_no_reactive_range() -> None:
     assert from_plain(InterfaceLimits, contract) == limits
 
 
-LINE = encode_entry(JournalEntry(3, CancelOrder("p1", "a"), ()))
+LINE = encode_entry(JournalEntry(3, CancelOrder("p1", "r1", "a"), ()))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_line_is_plain_json() -> None:
         "sequence": 3,
         "command": {
             "type": "CancelOrder",
-            "data": {"participant": "p1", "client_order_id": "a"},
+            "data": {"participant": "p1", "request_id": "r1", "client_order_id": "a"},
         },
         "events": [],
     }

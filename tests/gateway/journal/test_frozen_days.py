@@ -202,7 +202,7 @@ def test_the_days_have_every_command_and_event() -> None:
 
 
 # Mappings by the names of participants.
-_BY_NAME = re.compile(r"\.(answers|limits|recent|settled|sequences)$")
+_BY_NAME = re.compile(r"(\.exchange\.answers|\.limits|\.recent|\.settled|\.sequences)$")
 
 
 def _columns(value: Any, path: str, found: dict[str, list[Any]]) -> None:
@@ -214,7 +214,7 @@ def _columns(value: Any, path: str, found: dict[str, list[Any]]) -> None:
     if isinstance(value, dict):
         named = bool(_BY_NAME.search(path))
         for key, each in value.items():
-            _columns(each, path if named else f"{path}.{key}", found)
+            _columns(each, f"{path}.*" if named else f"{path}.{key}", found)
     elif isinstance(value, list):
         is_row = not all(isinstance(each, (dict, list)) for each in value) and ".recent" not in path
         for number, each in enumerate(value):

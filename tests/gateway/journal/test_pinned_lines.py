@@ -257,7 +257,7 @@ def test_older_entries_are_upgraded_version_by_version(monkeypatch: pytest.Monke
     monkeypatch.setattr(versions, "VERSION", latest)
     monkeypatch.setattr(codec, "VERSION", latest)
     monkeypatch.setattr(codec, "UPGRADES", {VERSION: rename, VERSION + 2: scale})
-    entry = JournalEntry(5, AmendOrder("p1", "a", 7_000, LARGE), ())
+    entry = JournalEntry(5, AmendOrder("p1", "r1", "a", 7_000, LARGE), ())
     line = encode_entry(entry).decode()
     assert line.startswith(f'{{"version":{latest},')
     assert decode_entry(line) == entry

@@ -93,7 +93,7 @@ def test_what_is_no_reading_is_refused_with_a_sentence(
     assert (rejected.participant, rejected.reason) == ("metering", reason)
     assert words in rejected.detail
     if isinstance(message, dict):
-        assert rejected.client_order_id == "r1"
+        assert rejected.request_id == "r1"
 
 
 class Clock:
@@ -140,7 +140,7 @@ async def test_from_a_trade_to_a_statement_over_broker_and_journal(
                 "injection_w": injection_w,
             }
 
-        early = await meter.ask(reading(1, HELD_W))
+        early = await meter.ask(reading(0, HELD_W + 500))
         assert (early["type"], early["reason"]) == ("refused", "delivery_not_over")
         clock.now = END
         breach = await meter.ask(reading(1, HELD_W))
@@ -151,6 +151,9 @@ async def test_from_a_trade_to_a_statement_over_broker_and_journal(
         assert (corrected["breach_w"], corrected["replaces"]) == (400, "r1")
         other = await meter.ask(reading(1, 5))
         assert other["reason"] == "client_order_id_reused"
+        # What came too early stays refused, or it would replace what was metered since.
+        late = await meter.ask(reading(0, HELD_W + 500))
+        assert (late["reason"], late["repeated"]) == ("delivery_not_over", True)
         clock.now = END + timedelta(hours=25)  # No message asks for it: the clock closes readings.
         await until(lambda: len(reported.of("statement")) >= 2)
         digest = service.core.exchange.digest()

@@ -18,9 +18,18 @@ from exchange.vocabulary.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    identity_of,
 )
-from exchange.vocabulary.rules import OPERATOR, TSO, BuyBack, PriceCollar, RiskLimits
-from gateway.messages.requests import Reader, sender_of
+from exchange.vocabulary.rules import (
+    METERING,
+    OPERATOR,
+    TSO,
+    BuyBack,
+    ConnectionTerms,
+    PriceCollar,
+    RiskLimits,
+)
+from gateway.messages.requests import Reader
 from gateway.messages.topics import Topics
 from gateway.service.core import JournaledExchange
 from security_check.model.envelope import Direction
@@ -51,6 +60,7 @@ def read(message: Any, sender: str = OPERATOR) -> Any:
             {
                 "type": "risk_limits",
                 "control_id": "c",
+                "participant": "*",
                 "max_quantity_w": 1,
                 "orders_per_minute": 2,
                 "position_w": 3,
@@ -62,7 +72,7 @@ def read(message: Any, sender: str = OPERATOR) -> Any:
             SetKillSwitch("c", "p1", engaged=True),
         ),
         (
-            {"type": "kill_switch", "control_id": "c", "engaged": False},
+            {"type": "kill_switch", "control_id": "c", "participant": "*", "engaged": False},
             SetKillSwitch("c", None, engaged=False),
         ),
         (
@@ -92,9 +102,31 @@ def test_each_control_has_its_message(message: dict[str, Any], command: ControlC
         ({"type": "kill_switch", "control_id": "c", "engaged": "yes"}, "engaged"),
         ({"type": "price_collar", "control_id": "c", "max_price": "0.00005"}, "tick of 0.0001"),
         ({"type": "price_collar", "control_id": "c", "max_price": "NaN"}, "max_price"),
-        ({"type": "risk_limits", "control_id": "c", "credit": "0.00000005"}, "multiple of"),
+        (
+            {
+                "type": "risk_limits",
+                "control_id": "c",
+                "participant": "*",
+                "credit": "0.00000005",
+            },
+            "multiple of",
+        ),
         ({"type": "risk_limits", "control_id": "c", "orders_per_minute": -1}, "orders_per_minute"),
         ({"type": "halt", "control_id": "c", "why": "x"}, "why"),
+        # What is for all participants must say so.
+        (
+            {"type": "kill_switch", "control_id": "c", "engaged": True},
+            "participant: it is missing",
+        ),
+        (
+            {"type": "kill_switch", "control_id": "c", "participant": None, "engaged": True},
+            "participant",
+        ),
+        (
+            {"type": "kill_switch", "control_id": "c", "participant": "", "engaged": True},
+            "participant",
+        ),
+        ({"type": "risk_limits", "control_id": "c", "credit": "1"}, "participant: it is missing"),
     ],
 )
 def test_what_is_no_control_is_refused_with_a_sentence(message: dict[str, Any], words: str) -> None:
@@ -102,7 +134,7 @@ def test_what_is_no_control_is_refused_with_a_sentence(message: dict[str, Any], 
     assert isinstance(rejected, RejectMessage)
     assert (rejected.participant, rejected.reason) == ("operator", "malformed")
     assert words in rejected.detail
-    assert rejected.client_order_id == message.get("control_id")
+    assert rejected.request_id == message.get("control_id")
 
 
 def test_only_the_operator_has_the_topic() -> None:
@@ -152,18 +184,55 @@ def test_the_operator_gets_an_answer_and_all_accounts_the_phase_and_the_collar()
     assert refused["report/operator"][0]["reason"] == "unknown_participant"
 
 
+@pytest.mark.parametrize(
+    ("command", "participant"),
+    [
+        (SetKillSwitch("c", None, engaged=True), "*"),
+        (SetKillSwitch("c", "p1", engaged=True), "p1"),
+        (SetRiskLimits("c", None, RiskLimits()), "*"),
+        (SetPriceCollar("c", PriceCollar()), None),
+        (HaltTrading("c", START), None),
+    ],
+)
+def test_the_answer_to_a_control_says_whom_it_is_for(
+    command: ControlCommand, participant: str | None
+) -> None:
+    core = JournaledExchange(market("a"))
+    core.handle(OPENING, START - timedelta(hours=5))
+    (report,) = published(core, command, 1)["report/operator"]
+    assert (report["participant"], report["request_id"]) == (participant, "c")
+
+
+@pytest.mark.parametrize("name", ["*", "operator"])
+def test_no_customer_has_the_name_of_all(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be a participant's name"):
+        ConnectionTerms("load:0", name, 1, 1)
+
+
 REQUESTS: list[tuple[str, dict[str, Any], str | None]] = [
     (OPERATOR, {"type": "price_collar", "control_id": "c1"}, "c1"),
     (OPERATOR, {"type": "risk_limits", "control_id": "c2", "participant": "p1"}, "c2"),
-    (OPERATOR, {"type": "risk_limits", "control_id": "c3"}, "c3"),
+    (OPERATOR, {"type": "risk_limits", "control_id": "c3"}, "c3"),  # it becomes a rejection
     (OPERATOR, {"type": "kill_switch", "control_id": "c4", "participant": "p1"}, "c4"),
-    (OPERATOR, {"type": "kill_switch", "control_id": "c5", "engaged": True}, "c5"),
+    (
+        OPERATOR,
+        {"type": "kill_switch", "control_id": "c5", "participant": "*", "engaged": True},
+        "c5",
+    ),
     (OPERATOR, {"type": "halt", "control_id": "c6"}, "c6"),
     (OPERATOR, {"type": "resume", "control_id": "c7", "interval": NOON}, "c7"),
     (TSO, {"update_id": "u1", "voltage_min_pu": 0.99, "voltage_max_pu": 1.03}, "u1"),
-    ("p1", {"type": "cancel", "client_order_id": "o1"}, "o1"),
-    ("p1", {"type": "amend", "client_order_id": "o2", "quantity_w": 5}, "o2"),
+    ("p1", {"type": "cancel", "request_id": "r1", "client_order_id": "o1"}, "r1"),
+    ("p1", {"type": "amend", "request_id": "r2", "client_order_id": "o2", "quantity_w": 5}, "r2"),
+    ("p1", {"type": "mass_cancel", "request_id": "r3"}, "r3"),
+    # Without an id of their own they are rejected; that of the order does not stand for it.
+    ("p1", {"type": "cancel", "client_order_id": "o1"}, None),
+    ("p1", {"type": "amend", "client_order_id": "o2", "quantity_w": 5}, None),
     ("p1", {"type": "mass_cancel"}, None),
+    ("p1", {"type": "mass_cancel", "request_id": "r4", "client_order_id": "o2"}, "r4"),
+    ("p1", {"type": "amend", "request_id": "r 5", "client_order_id": "o2"}, None),
+    (TSO, {"update_id": "u2", "client_order_id": "o3"}, "u2"),
+    (METERING, {"reading_id": "m1", "request_id": "r6"}, "m1"),
     ("p1", order("o3", 1, "sell", 10, "0.01"), "o3"),
     ("p1", {"type": "cancel"}, None),  # no request: it becomes a rejection
 ]
@@ -173,4 +242,5 @@ REQUESTS: list[tuple[str, dict[str, Any], str | None]] = [
 def test_the_answer_to_a_command_goes_to_the_sender_of_its_message(
     sender: str, message: dict[str, Any], key: str | None
 ) -> None:
-    assert sender_of(read(message, sender)) == (sender, key)
+    asked = identity_of(read(message, sender))
+    assert (asked.sender, asked.request_id) == (sender, key)

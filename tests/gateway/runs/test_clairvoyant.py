@@ -94,7 +94,7 @@ def test_it_waits_for_the_better_buyer() -> None:
         order(3, 2, Side.BUY, 90),
     ):
         market.do(each)
-    market.do(CancelOrder("p2", "c3"))
+    market.do(CancelOrder("p2", "r1", "c3"))
     assert market.gained() == 10 * 100
     assert market.clairvoyant() == (80 * 100, 0)
 
@@ -103,9 +103,9 @@ def test_what_was_amended_counts_at_the_price_it_had() -> None:
     market = Recorded(LinearGrid([CAPACITY_W] * POINTS, [([1] * 10, 3_000, 3_000)]), MarketRules())
     market.do(order(1, 0, Side.BUY, 50, 200))
     market.do(order(2, 1, Side.SELL, 30, 80))
-    market.do(AmendOrder("p0", "c1", None, 70))
+    market.do(AmendOrder("p0", "r2", "c1", None, 70))
     market.do(order(3, 2, Side.BUY, 60, 90))
-    market.do(AmendOrder("p2", "c3", 40, None))
+    market.do(AmendOrder("p2", "r3", "c3", 40, None))
     found = [(o.limit_price_ticks, o.remaining_w) for legs in market.asked() for o in legs]
     assert found == [(50, 80), (30, 80), (70, 120), (60, 40)]
     assert market.clairvoyant()[0] == 80 * (70 - 30)
@@ -124,7 +124,7 @@ def random_market(seed: int, rate: ExchangeRate, intervals: int = 1) -> Recorded
         point = draw.randrange(POINTS)
         if number and draw.random() < 0.2:
             victim = draw.randrange(number)
-            market.do(CancelOrder(f"p{victim % POINTS}", f"c{victim}"))
+            market.do(CancelOrder(f"p{victim % POINTS}", f"r{number}", f"c{victim}"))
         side = draw.choice(list(Side))
         market.do(
             SubmitOrder(

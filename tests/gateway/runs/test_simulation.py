@@ -323,6 +323,33 @@ def test_a_line_sent_twice_has_the_effect_of_once(load: Any, tmp_path: Path) -> 
     assert reasons(result) == [(3, RefusalReason.CLIENT_ORDER_ID_REUSED)]
 
 
+def amend(client_order_id: str, price: str, **more: Any) -> dict[str, Any]:
+    return cancel(client_order_id) | {"type": "amend", "price": price} | more
+
+
+def test_lines_without_an_id_are_requests_of_their_own(load: Any, tmp_path: Path) -> None:
+    """Also where they are equal: files were written so before there were ids."""
+    cheap, dear = amend("s1", "0.0300"), amend("s1", "0.0600")
+    lines = [order("s1"), cheap, dear, cheap, buy("b1", price="0.0400", quantity_w=200)]
+    result = run(load(), tmp_path, *lines, cancel("s1"), cancel("s1")).result
+    assert [trade.price for trade in result.trades] == ["0.0300"]
+    assert result.resting == []
+    assert reasons(result) == [(7, RefusalReason.ORDER_NOT_OPEN)]
+
+
+def test_a_line_whose_id_comes_again_has_no_second_effect(load: Any, tmp_path: Path) -> None:
+    cheap, dear = (amend("s1", f"0.0{n}00", request_id=f"r{n}") for n in (3, 6))
+    every = cancel("s1") | {"type": "mass_cancel", "request_id": "r9"}
+    del every["client_order_id"]
+    lines = [order("s1"), cheap, dear, cheap, buy("b1", price="0.0400", quantity_w=200)]
+    more = [every, order("s2", price="0.0900"), every, cancel("s2") | {"request_id": "r9"}]
+    result = run(load(), tmp_path, *lines, *more).result
+    assert result.trades == []
+    assert [rest.client_order_id for rest in result.resting] == ["b1", "s2"]
+    assert reasons(result) == [(9, RefusalReason.CLIENT_ORDER_ID_REUSED)]
+    assert result.refusals[0].client_order_id == "s2"
+
+
 def test_the_first_order_binds_a_connection_point(load: Any, tmp_path: Path) -> None:
     result = run(load(), tmp_path, order("s1"), order("s2", participant="p9")).result
     assert reasons(result) == [(2, RefusalReason.NOT_OWNER)]

@@ -105,7 +105,7 @@ def test_interval_may_be_left_out_only_where_there_is_one(open_intervals: int) -
     command = reader(open_intervals).read("p0", with_())
     assert isinstance(command, RejectMessage)
     assert f"{open_intervals} intervals are open" in command.detail
-    assert command.client_order_id == "a1"
+    assert command.request_id == "a1"
 
 
 JSON = st.recursive(

@@ -101,9 +101,10 @@ async def test_cancel_amend_and_mass_cancel(
         assert (await seller.ask(amend))["price"] == "0.0460"
         cancelled = await seller.ask({"type": "cancel", "client_order_id": "a1"})
         assert cancelled["reason"] == "requested"
-        seller.send({"type": "mass_cancel"})
-        await until(lambda: not service.core.exchange.state.orders)
-        sequences = [report["sequence"] for report in await ear.until("report/p0", 9)]
+        done = await seller.ask({"type": "mass_cancel"})
+        assert (done["type"], done["orders"]) == ("mass_cancelled", 3)
+        assert not service.core.exchange.state.orders
+        sequences = [report["sequence"] for report in await ear.until("report/p0", 10)]
         assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
         assert seller.missed == sequences[0] - 1  # what was said before it listened
 
@@ -405,7 +406,7 @@ async def test_characters_that_do_not_print_are_malformed_and_not_repeated(
     report = ear.on("report/p0")[-1]
     expected = "unauthorised" if field == "participant" else "malformed"
     assert (report["type"], report["reason"]) == ("refused", expected)
-    assert report["client_order_id"] == (None if field == "client_order_id" else "a1")
+    assert report["request_id"] == (None if field == "client_order_id" else "a1")
     assert report["detail"].isprintable()
 
 

@@ -129,8 +129,11 @@ class Market:
     def sell(self, participant: int, at: str, time_in_force: str = "GTC", **more) -> list[Event]:
         return self.submit(participant, "sell", *_split(at), time_in_force, **more)
 
-    def cancel(self, participant: int, client_order_id: str) -> list[Event]:
-        return self.do(CancelOrder(f"p{participant}", client_order_id))
+    def cancel(
+        self, participant: int, client_order_id: str, request_id: str | None = None
+    ) -> list[Event]:
+        key = request_id or self.new_id()
+        return self.do(CancelOrder(f"p{participant}", key, client_order_id))
 
     def amend(
         self,
@@ -138,10 +141,16 @@ class Market:
         client_order_id: str,
         quantity_w: int | None = None,
         limit_price_ticks: int | None = None,
+        request_id: str | None = None,
     ) -> list[Event]:
+        key = request_id or self.new_id()
         return self.do(
-            AmendOrder(f"p{participant}", client_order_id, quantity_w, limit_price_ticks)
+            AmendOrder(f"p{participant}", key, client_order_id, quantity_w, limit_price_ticks)
         )
+
+    def new_id(self) -> str:
+        """Return an id that no request has had: there is one for each command."""
+        return f"r{len(self.commands)}"
 
     def update(self, update_id: str, limits: InterfaceLimits) -> list[Event]:
         return self.do(UpdateInterfaceLimits(update_id, START, limits))

@@ -102,13 +102,15 @@ class Day:
         self.ids += 1
         if kind > 0.92 and orders:
             order = self.pick(orders)
-            self.market.do(CancelOrder(order.participant, order.client_order_id))
+            self.market.do(CancelOrder(order.participant, f"r{self.ids}", order.client_order_id))
         elif kind > 0.84 and orders:
             order = self.pick(orders)
             quantity_w, price = self.watts(100), int(self.rng.integers(1, 20))
             change = [(quantity_w, None), (None, price), (quantity_w, price)]
             how = change[self.rng.integers(3)]
-            self.market.do(AmendOrder(order.participant, order.client_order_id, *how))
+            self.market.do(
+                AmendOrder(order.participant, f"r{self.ids}", order.client_order_id, *how)
+            )
         elif kind > 0.80:
             self.limits = interface(*(int(each) for each in self.rng.integers(300, 800, 2)))
             self.market.update(f"u{self.ids}", self.limits)

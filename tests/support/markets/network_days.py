@@ -110,15 +110,15 @@ class NetworkDay:
         for number in range(36):
             yield self._order(rng, number)
             yield from self._after_order(rng, number)
-        yield c.AmendOrder(self._owner(33), "o33", self.step_w, 90)
-        yield c.MassCancel("p0", START, side=Side.SELL)
+        yield c.AmendOrder(self._owner(33), "r1", "o33", self.step_w, 90)
+        yield c.MassCancel("p0", "r2", START, side=Side.SELL)
         yield c.RejectMessage("p2", None, "malformed", "content: it is not JSON")
 
     def _after_order(self, rng: np.random.Generator, number: int) -> Iterator[c.Command]:
         if number % 8 == 5:
             yield self._joint(rng, number)
         if number % 11 == 10:
-            yield c.CancelOrder(self._owner(number - 4), f"o{number - 4}")
+            yield c.CancelOrder(self._owner(number - 4), f"x{number}", f"o{number - 4}")
         if number == 20:
             yield c.HaltTrading("c3", START)
         if number == 24:

@@ -19,7 +19,7 @@ ORDER = " order"
 """Ends the path of a mapping's keys, in their order."""
 
 UNORDERED = re.compile(
-    r"(_answers|_answers\[[^]]*\]|_finished|_accounts|_accounts\[[^]]*\]|_balances|_settled|_limits"
+    r"(_answers|_answers\[[^]]*\]|_finished|_counts|_accounts|_accounts\[[^]]*\]|_balances|_settled|_limits"
     r"|_recent|_readings|intervals|by_priority|sessions|participants)$"
 )
 """Mappings of a state by name or by time, which are read key by key.

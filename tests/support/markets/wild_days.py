@@ -52,7 +52,7 @@ def wild_rules(rng: np.random.Generator) -> MarketRules:
     return MarketRules(
         lot_w=int(rng.choice([1, 5])),
         answers_kept=int(rng.choice([2, 50])),
-        answers_kept_for=int(rng.choice([0, 60])) * minutes,
+        intervals_kept_for=int(rng.choice([0, 60])) * minutes,
         exchange_rate=ExchangeRate(rng.choice(list(ExchangeRate))),
         reserve_price_ticks=int(rng.integers(8)),
         curtailment=CurtailmentPolicy(rng.choice(list(CurtailmentPolicy))),
@@ -160,17 +160,23 @@ class WildDay:
 
     def cancel(self) -> None:
         if (order := self._order()) is not None:
-            self.market.do(CancelOrder(order.participant, order.client_order_id))
+            self.market.do(CancelOrder(order.participant, f"r{self.ids}", order.client_order_id))
 
     def amend(self) -> None:
         if (order := self._order()) is not None:
             how = [(self._lots(80), None), (None, self._watts(20)), (self._lots(80), 5)]
             change = how[self.rng.integers(3)]
-            self.market.do(AmendOrder(order.participant, order.client_order_id, *change))
+            self.market.do(
+                AmendOrder(order.participant, f"r{self.ids}", order.client_order_id, *change)
+            )
 
     def mass_cancel(self) -> None:
         start = self._start() if self.rng.random() < 0.5 else None
-        self.market.do(MassCancel(f"p{self.rng.integers(POINTS - 1)}", start, side=self._side()))
+        self.market.do(
+            MassCancel(
+                f"p{self.rng.integers(POINTS - 1)}", f"r{self.ids}", start, side=self._side()
+            )
+        )
 
     def update_limits(self) -> None:
         limits = interface(*(int(each) for each in self.rng.integers(300, 800, 2)))

@@ -21,6 +21,7 @@ from wild_days import WildDay
 from exchange.vocabulary.commands import (
     AcceptLoss,
     HaltTrading,
+    MassCancel,
     OpenSession,
     ResumeTrading,
     SetBuyBack,
@@ -119,6 +120,12 @@ def _trade_every_way(market: Market) -> None:
     withdrawal = {"direction": Direction.WITHDRAWAL}
     market.do(OpenSession(START + QUARTER, START + 2 * QUARTER, GATE + QUARTER, interface()))
     market.do(SetPriceCollar("c1", PriceCollar(-400, 900)))
+    market.sell(0, "20@890", client_order_id="x1")
+    market.amend(0, "x1", 30, 880)
+    market.cancel(0, "x1")
+    market.sell(0, "20@890")
+    market.sell(0, "10@870")
+    market.do(MassCancel("p0", market.new_id(), side=Side.SELL))
     for price, quantity_w in ((50, 300), (70, 200), (40, 250), (60, 150)):
         market.sell(2, f"{quantity_w}@{price}")
         market.buy(1, f"{quantity_w - 10}@{price + 9}")
@@ -189,7 +196,7 @@ FROZEN_DAYS: dict[str, FrozenDay] = {
         MarketRules(
             lot_w=1,
             answers_kept=6,
-            answers_kept_for=60 * MINUTE,
+            intervals_kept_for=60 * MINUTE,
             curtailment=CurtailmentPolicy.LAST_IN_FIRST_OUT,
             compensation_price_ticks=5,
             metering=MeteringRules(3, 2, 60 * MINUTE),
@@ -201,7 +208,7 @@ FROZEN_DAYS: dict[str, FrozenDay] = {
         MarketRules(
             lot_w=5,
             answers_kept=3,
-            answers_kept_for=timedelta(0),
+            intervals_kept_for=timedelta(0),
             exchange_rate=ExchangeRate.NETWORK_WEIGHTED,
             reserve_price_ticks=3,
             compensation_price_ticks=2,

@@ -24,7 +24,7 @@ def entry(sequence: int, client_order_id: str | None = None) -> JournalEntry:
         remaining_w=7,
         reason=CancelReason.REQUESTED,
     )
-    return JournalEntry(sequence, CancelOrder("p1", client_order_id), (event,))
+    return JournalEntry(sequence, CancelOrder("p1", f"r{sequence}", client_order_id), (event,))
 
 
 def entries(first: int, last: int) -> list[JournalEntry]:

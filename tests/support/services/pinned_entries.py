@@ -18,7 +18,7 @@ from decimal import Decimal
 from exchange.vocabulary import commands as c
 from exchange.vocabulary import events as e
 from exchange.vocabulary import settlement_events as s
-from exchange.vocabulary.orders import Leg, OrderTerms
+from exchange.vocabulary.orders import AnsweredRequest, Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.ports import JournalEntry
@@ -80,6 +80,9 @@ RISK = RiskLimits(1_000, 60, 2_000, LARGE)
 CONTENTS = {
     "submit": "7870700faebcb3ad0461ab0d2b746073",
     "joint": "d8ce4d9a2fbc3414e507c83b84b7753d",
+    "cancel": "a0eb6acba811d555a5662a2bef4d9965",
+    "amend": "3cd4cfd70e20705d398ae18700047734",
+    "mass": "257991e4d95031fea90a505aeb4d34d3",
     "limits": "d7d53dee5d5c0aac2297e30f0b51df10",
     "collar": "2ba883dbf9cee94a232a4218e82a2554",
     "risk": "33ed018bf2104a1954c5a5c2fff7dfe1",
@@ -87,33 +90,49 @@ CONTENTS = {
     "halt": "52db03d663b2898b318fab74ef36c93a",
     "resume": "3a700599fa05b5471365faf15f0f9fba",
     "buy-back": "35f3003be7561ddc35da030708a716af",
+    "reading": "3008edc7994dbc1ef92699c4445a90bb",
+    "message": "a0ad851f63ec025e70cb2b2c8067b1ee",
 }
 """Digests of the requests below, by which a request that is sent again is known."""
 
 
-def _refused(participant: str, client_order_id: str, request: str, content: str) -> e.Refused:
+def _refused(
+    participant: str,
+    request_id: str,
+    request: str,
+    content: str,
+    client_order_id: str | None = None,
+) -> e.Refused:
     return e.Refused(
         sequence=LARGE + 2,
         time=NOW,
         participant=participant,
-        client_order_id=client_order_id,
+        request_id=request_id,
         request=request,
         reason=RefusalReason.EXCEEDS_HOLDING,
         detail="sells 4 W; it holds \u2264 3 W\n",
+        client_order_id=client_order_id,
+        interval=START if request in ("submit", "limits") else None,
         content=CONTENTS[content],
     )
 
 
 _COMMANDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
     (c.OpenSession(START, END, GATE, LIMITS), ()),
-    (c.SubmitOrder("p\u00e9", 'a"1\\', TERMS), (_refused("p\u00e9", 'a"1\\', "submit", "submit"),)),
+    (
+        c.SubmitOrder("p\u00e9", 'a"1\\', TERMS),
+        (_refused("p\u00e9", 'a"1\\', "submit", "submit", 'a"1\\'),),
+    ),
     (
         c.SubmitJoint("p1", "j", LEGS, False, LATER, SelfTradePrevention.CANCEL_BOTH),
-        (_refused("p1", "j", "submit", "joint"),),
+        (_refused("p1", "j", "submit", "joint", "j"),),
     ),
-    (c.CancelOrder("p1", "a"), ()),
-    (c.AmendOrder("p1", "a", 900, -8), ()),
-    (c.MassCancel("p1", START, "load:1", WITHDRAWAL, BUY), ()),
+    (c.CancelOrder("p1", "x1", "a"), (_refused("p1", "x1", "cancel", "cancel", "a"),)),
+    (c.AmendOrder("p1", "x2", "a", 900, -8), (_refused("p1", "x2", "amend", "amend", "a"),)),
+    (
+        c.MassCancel("p1", "x3", START, "load:1", WITHDRAWAL, BUY),
+        (_refused("p1", "x3", "mass_cancel", "mass"),),
+    ),
     (c.UpdateInterfaceLimits("u1", START, LIMITS), (_refused("tso", "u1", "limits", "limits"),)),
     (c.SetPriceCollar("c1", COLLAR), (_refused("operator", "c1", "control", "collar"),)),
     (c.SetRiskLimits("c2", "p1", RISK), (_refused("operator", "c2", "control", "risk"),)),
@@ -126,14 +145,20 @@ _COMMANDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
     ),
     (c.AdvanceTime(), ()),
     (c.CloseGate(START), ()),
-    (c.SubmitReading("r1", START, "load:1", 0, LARGE), ()),
-    (c.RejectMessage("p1", "x1", "malformed", "no JSON: \u201c{\u201d"), ()),
+    (
+        c.SubmitReading("r1", START, "load:1", 0, LARGE),
+        (_refused("metering", "r1", "metering", "reading"),),
+    ),
+    (
+        c.RejectMessage("p1", "x4", "malformed", "no JSON: \u201c{\u201d", uses_id=True),
+        (_refused("p1", "x4", "message", "message"),),
+    ),
     # What may be left out is left out.
     (c.SubmitOrder("p1", "b", PLAIN), ()),
     (c.SubmitOrder("p1", "c", MARKET), ()),
     (c.SubmitJoint("p1", "k", LEGS[:1]), ()),
-    (c.AmendOrder("p1", "a"), ()),
-    (c.MassCancel("p1"), ()),
+    (c.AmendOrder("p1", "x5", "a"), ()),
+    (c.MassCancel("p1", "x6"), ()),
     (c.UpdateInterfaceLimits("u2", START, BAND), ()),
     (c.SetPriceCollar("c7", PriceCollar()), ()),
     (c.SetRiskLimits("c8", None, RiskLimits()), ()),
@@ -187,12 +212,13 @@ _TRADED = e.Traded(
 _REFUSED = e.Refused(
     **_AT,
     participant="p1",
-    client_order_id=None,
+    request_id=None,
     request="message",
     reason=RefusalReason.MALFORMED,
     detail="no JSON",
 )
 _CANCELLED = e.OrderCancelled(**_OF, order_id=7, remaining_w=8, reason=CancelReason.REQUESTED)
+_ASKED = AnsweredRequest("amend", "x2", CONTENTS["amend"])
 _ALARM = e.AlarmRaised(**_AT, kind=AlarmKind.INSECURE, interval=START, detail="line:3")
 _PHASE = e.PhaseChanged(**_AT, interval=START, phase=Phase.CALL, until=GATE)
 
@@ -220,6 +246,7 @@ _EVENTS: tuple[e.Event, ...] = (
     _REFUSED,
     e.OrderAmended(
         **_OF,
+        answers=_ASKED,
         previous_order_id=7,
         order_id=9,
         quantity_w=1_000,
@@ -253,7 +280,7 @@ _EVENTS: tuple[e.Event, ...] = (
         penalty_price_ticks=12,
         tolerance_w=50,
     ),
-    e.AnswerRepeated(**_OF, answer_sequence=41),
+    e.AnswerRepeated(**_AT, participant="p1", request_id="a", answer_sequence=41),
     _ALARM,
     s.MeterRead(
         **_HELD,
@@ -303,6 +330,13 @@ _EVENTS: tuple[e.Event, ...] = (
     e.TradingResumed(**_AT, control_id="c10", interval=None),
     e.GateClosed(**_AT, interval=START, envelopes=()),
     replace(_ALARM, halts_trading=True),
+    replace(_CANCELLED, answers=_ASKED),
+    e.MassCancelled(
+        **_AT,
+        answers=AnsweredRequest("mass_cancel", "x3", CONTENTS["mass"]),
+        participant="p1",
+        orders=LARGE,
+    ),
     s.MeterRead(
         **_HELD,
         reading_id="r1",

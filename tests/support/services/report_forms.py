@@ -53,6 +53,7 @@ FORMS = {
         | participant_reports.AmendedReport
         | participant_reports.RefilledReport
         | participant_reports.CancelledReport
+        | participant_reports.MassCancelledReport
         | participant_reports.ReducedReport
         | participant_reports.TradedReport
         | participant_reports.BlockedReport
@@ -71,6 +72,8 @@ FORMS = {
 POINT = st.integers(0, POINTS - 1)
 
 CLIENT_ID = st.integers(0, 99).map(lambda number: f"c{number}")
+
+REQUEST_ID = st.integers(0, 99).map(lambda number: f"r{number}") | CLIENT_ID
 
 INTERVAL = st.sampled_from([START, START, LATER])
 
@@ -118,9 +121,9 @@ JOINT = st.builds(
 WHO = POINT.map(lambda point: f"p{point}")
 
 OTHER = st.one_of(
-    st.builds(CancelOrder, WHO, CLIENT_ID),
-    st.builds(AmendOrder, WHO, CLIENT_ID, st.integers(1, 60), st.integers(1, 4)),
-    st.builds(MassCancel, WHO, st.none() | INTERVAL),
+    st.builds(CancelOrder, WHO, REQUEST_ID, CLIENT_ID),
+    st.builds(AmendOrder, WHO, REQUEST_ID, CLIENT_ID, st.integers(1, 60), st.integers(1, 4)),
+    st.builds(MassCancel, WHO, REQUEST_ID, st.none() | INTERVAL),
     st.builds(
         UpdateInterfaceLimits,
         CLIENT_ID,

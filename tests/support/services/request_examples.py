@@ -25,9 +25,9 @@ REQUESTS: dict[str, list[dict[str, Any]]] = {
                 {"interval": _NOON, **_ORDER, "direction": "withdrawal", "side": "buy"},
             ],
         },
-        {"type": "amend", "client_order_id": "a1", "price": "0.0460"},
-        {"type": "cancel", "client_order_id": "a1"},
-        {"type": "mass_cancel", "interval": _NOON},
+        {"type": "amend", "request_id": "r1", "client_order_id": "a1", "price": "0.0460"},
+        {"type": "cancel", "request_id": "r2", "client_order_id": "a1"},
+        {"type": "mass_cancel", "request_id": "r3", "interval": _NOON},
     ],
     "limits": [
         {

@@ -1,0 +1,205 @@
+"""The client gets an answer to every kind of request, whatever is lost or wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from gateway_market import START, client, order, serving
+from gateway_servers import MakeSettings, RedisServer
+
+from exchange.vocabulary.commands import OpenSession
+from exchange.vocabulary.rules import MarketRules, MeteringRules
+from gateway.messages.topics import Topics
+from gateway.service.rate_limiter import RateLimiter
+from gateway.transport.participant_client import ParticipantClient, ReportContent
+from security_check.model.limits import InterfaceLimits
+
+QUARTER = timedelta(minutes=15)
+NOON, LATER = (START + k * QUARTER for k in range(2))
+NAMED = {"interval": NOON.isoformat()}
+SECOND_INTERVAL = OpenSession(
+    LATER, LATER + QUARTER, NOON - timedelta(hours=1), InterfaceLimits(0.98, 1.04)
+)
+RULES = MarketRules(metering=MeteringRules(penalty_price_ticks=5))
+PRICED = {"connection_point": "load:0", "direction": "injection", "side": "sell"}
+LEG = PRICED | NAMED | {"quantity_w": 200, "price": "0.06"}
+BAND = {"voltage_min_pu": 0.98, "voltage_max_pu": 1.04}
+
+ORDERS: list[tuple[str, dict[str, Any], str]] = [
+    ("submit", order("a", 0, "sell", 1000, "0.05", **NAMED), "accepted"),
+    (
+        "submit",
+        {
+            "type": "block",
+            **PRICED,
+            "quantity_w": 100,
+            "price": "0.05",
+            "intervals": [NOON.isoformat(), LATER.isoformat()],
+        },
+        "joint_accepted",
+    ),
+    (
+        "submit",
+        {"type": "linked", "legs": [LEG, LEG | {"direction": "withdrawal"}]},
+        "joint_accepted",
+    ),
+    ("amend", {"type": "amend", "client_order_id": "a", "price": "0.07"}, "amended"),
+    ("amend", {"type": "amend", "client_order_id": "none", "price": "0.07"}, "refused"),
+    ("cancel", {"type": "cancel", "client_order_id": "a"}, "cancelled"),
+    ("cancel", {"type": "cancel", "client_order_id": "a"}, "refused"),
+    ("mass_cancel", {"type": "mass_cancel"}, "mass_cancelled"),
+    ("mass_cancel", {"type": "mass_cancel"}, "refused"),
+]
+"""Requests of a participant in this order: kind, message without an id, and type of the answer."""
+
+OTHERS: dict[str, list[tuple[str, dict[str, Any], str]]] = {
+    "tso": [("limits", BAND | NAMED, "limits_updated")],
+    "operator": [
+        ("control", {"type": "price_collar", "max_price": "1"}, "control_set"),
+        ("control", {"type": "risk_limits", "participant": "*", "credit": "9"}, "control_set"),
+        ("control", {"type": "kill_switch", "participant": "p1", "engaged": True}, "control_set"),
+        ("control", {"type": "kill_switch", "participant": "p9", "engaged": True}, "refused"),
+        ("control", {"type": "halt"}, "control_set"),
+        ("control", {"type": "resume"}, "control_set"),
+        (
+            "control",
+            {"type": "buy_back", **NAMED, "direction": "injection", "quantity_w": 5, "price": "1"},
+            "control_set",
+        ),
+    ],
+    "metering": [("metering", NAMED | {"connection_point": "load:0", "injection_w": 5}, "refused")],
+}
+
+IDS = {"tso": "update_id", "operator": "control_id", "metering": "reading_id"}
+EVERY = {"p0": ORDERS, **OTHERS}
+
+
+class ForgetfulClient(ParticipantClient):
+    """Loses the first answer to every request, as a broker with a full queue does."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.lost: set[str] = set()
+
+    def _answer(self, report: ReportContent) -> None:
+        key = report.get("request_id")
+        if key is not None and key not in self.lost:
+            self.lost.add(key)
+            return
+        super()._answer(report)
+
+
+@pytest.mark.parametrize("kind", [ParticipantClient, ForgetfulClient])
+async def test_every_kind_of_request_is_answered_once_carried_out(
+    broker: MakeSettings, redis_server: RedisServer, area: str, kind: type[ParticipantClient]
+) -> None:
+    async with serving(area, broker("exchange"), redis_server.url, rules=RULES) as service:
+        await service.request(SECOND_INTERVAL)
+        for name, requests in EVERY.items():
+            async with kind(broker(name), Topics(area), name) as asker:
+                for request, message, answer_type in requests:
+                    async with asyncio.timeout(10):
+                        answer = await asker.ask(message, again_after_s=0.3)
+                    assert (answer["request"], answer["type"]) == (request, answer_type), answer
+                    if kind is ForgetfulClient:
+                        assert answer["repeated"]
+                        assert answer["request_id"] in asker.lost
+        assert service.core.exchange.state.orders == {}
+        assert service.core.exchange.state.controls.killed == {"p1"}
+        service.core.exchange.check_invariants()
+
+
+async def test_what_cannot_be_read_is_answered_under_its_id(
+    embedded_broker: Any, redis_server: RedisServer, area: str
+) -> None:
+    async with serving(area, embedded_broker.settings("exchange"), redis_server.url, rules=RULES):
+        for name, requests in EVERY.items():
+            async with client(embedded_broker.settings(name), area, name) as asker:
+                for _, message, _ in requests:
+                    async with asyncio.timeout(5):
+                        answer = await asker.ask(message | {"why": "so"})
+                    assert (answer["type"], answer["request"]) == ("refused", "message")
+                    assert (answer["reason"], answer["detail"]) == (
+                        "malformed",
+                        "why: there is no such entry",
+                    )
+
+
+async def test_what_comes_too_often_is_answered_and_may_be_asked_again(
+    embedded_broker: Any, redis_server: RedisServer, area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its id is not used by that: it was not read."""
+    allowed = False
+    monkeypatch.setattr(RateLimiter, "allows", lambda *_: allowed)
+    async with (
+        serving(
+            area, embedded_broker.settings("exchange"), redis_server.url, rules=RULES
+        ) as service,
+        client(embedded_broker.settings("p0"), area, "p0") as asker,
+    ):
+        await service.request(SECOND_INTERVAL)
+        for request, message, answer_type in ORDERS:
+            named = asker.with_id(message)
+            async with asyncio.timeout(5):
+                allowed = False
+                refused = await asker.ask(named)
+                assert (refused["request"], refused["reason"]) == ("message", "too_frequent")
+                allowed = True
+                answer = await asker.ask(named)
+                assert (answer["request"], answer["type"]) == (request, answer_type), answer
+                assert answer["repeated"] is False
+                # Delivered once more it comes too often, and that is not what became of it.
+                allowed = False
+                again = await asker.ask(named)
+            assert (again["type"], again["repeated"]) == (answer_type, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "words"),
+    [
+        ("p0", {"type": "submit", "client_order_id": "a b"}, "client_order_id is 'a b'"),
+        ("p0", {"type": "cancel", "request_id": "x" * 65}, "request_id is 'xx"),
+        ("p0", {"type": "amend", "request_id": 7}, "request_id is 7, which is not an id"),
+        ("tso", {"update_id": ""}, "update_id is ''"),
+        ("operator", {"type": "halt", "control_id": "\n"}, "control_id is"),
+        ("metering", {"reading_id": "r", "why": "x" * 9_000}, "request r has 9,"),
+    ],
+)
+async def test_a_request_that_could_not_be_answered_is_not_sent(
+    embedded_broker: Any, area: str, name: str, message: dict[str, Any], words: str
+) -> None:
+    async with client(embedded_broker.settings(name), area, name) as asker:
+        with pytest.raises(ValueError, match=words):
+            await asker.ask(message)
+
+
+async def test_ids_of_two_runs_differ_and_a_given_id_stays(embedded_broker: Any, area: str) -> None:
+    clients = [client(embedded_broker.settings("p0"), area, "p0") for _ in range(2)]
+    for name, requests in EVERY.items():
+        for _, message, _ in requests:
+            asker = client(embedded_broker.settings(name), area, name)
+            key = IDS.get(name) or (
+                "request_id" if message["type"] in ("amend", "cancel", "mass_cancel") else None
+            )
+            given = asker.with_id(message)
+            assert given == message | {key or "client_order_id": given[key or "client_order_id"]}
+            assert asker.with_id(given) is given
+    new = [each.with_id({"type": "cancel"})["request_id"] for each in clients for _ in range(3)]
+    assert len(set(new)) == len(new)
+
+
+async def test_two_who_wait_for_the_same_request_get_the_same_answer(
+    embedded_broker: Any, redis_server: RedisServer, area: str
+) -> None:
+    async with (
+        serving(area, embedded_broker.settings("exchange"), redis_server.url) as service,
+        client(embedded_broker.settings("p0"), area, "p0") as asker,
+    ):
+        message = order("a", 0, "sell", 10, "0.01")
+        async with asyncio.timeout(5):
+            first, second = await asyncio.gather(asker.ask(message), asker.ask(message))
+        assert first == second
+        assert len(service.core.exchange.state.orders) == 1

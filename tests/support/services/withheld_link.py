@@ -1,0 +1,81 @@
+"""A link to a broker on which what is sent may be withheld, and then lost with the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Self
+
+from gateway.transport.mqtt_client import MqttSettings
+
+
+class WithheldLink:
+    """Passes bytes between an MQTT client and its broker.
+
+    While it withholds, nothing of the client reaches the broker: neither its messages nor its
+    acknowledgements.  ``cut`` loses what was withheld and breaks the connection; the client may
+    connect again, and everything passes.
+    """
+
+    def __init__(self, broker: MqttSettings) -> None:
+        self._broker = broker
+        self._server: asyncio.Server | None = None
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self.cut()
+
+    @property
+    def settings(self) -> MqttSettings:
+        """How to reach the broker over this link."""
+        assert self._server is not None
+        return replace(self._broker, port=self._server.sockets[0].getsockname()[1])
+
+    def withhold(self) -> None:
+        self._passes.clear()
+
+    async def cut(self) -> None:
+        connections = set(self._connections)
+        for connection in connections:
+            connection.cancel()
+        if connections:
+            await asyncio.wait(connections)
+        self._passes.set()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing = asyncio.create_task(self._pass_both(reader, writer))
+        self._connections.add(passing)
+        passing.add_done_callback(self._connections.discard)
+
+    async def _pass_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker = await asyncio.open_connection(self._broker.host, self._broker.port)
+        ways = [
+            asyncio.create_task(self._pass(reader, broker[1], held=True)),
+            asyncio.create_task(self._pass(broker[0], writer, held=False)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            writer.close()
+            broker[1].close()
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, held: bool
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if held:
+                    await self._passes.wait()
+                writer.write(data)
+                await writer.drain()
