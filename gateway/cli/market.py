@@ -55,6 +55,14 @@ AreaOption = Annotated[
     str | None, typer.Option(help="Area of the journal, on a Redis server with several.")
 ]
 
+ArchiveOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of the entries that serve --archive has moved out of the journal.",
+        callback=kept,
+    ),
+]
+
 
 @app.command()
 def simulate(
@@ -170,6 +178,16 @@ def serve(
     scenario: ScenarioArgument,
     data: DataOption = _DATA,
     witness: WitnessOption = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DOE_ARCHIVE",
+            help="Move entries before the last snapshot to this file; default: they stay in Redis.",
+        ),
+    ] = None,
+    keep_entries: Annotated[
+        int, typer.Option(min=0, help="So many of the newest entries stay, with --archive.")
+    ] = 10_000,
     accounts: Annotated[
         Path | None,
         typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
@@ -182,27 +200,14 @@ def serve(
     Without them, an embedded broker and an embedded server are started.
     """
     loaded = load(scenario)
-    from gateway.runs.serving import Served, ServerPlaces, last_gate, read_accounts
+    from gateway.runs.serving import Served, ServerPlaces, last_gate
     from gateway.runs.serving import serve as run_service
 
     last = last_gate(loaded)
     if last is not None and last <= datetime.now(UTC):
         fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
     mqtt_url, redis_url = os.environ.get("DOE_MQTT_URL"), os.environ.get("DOE_REDIS_URL")
-    if mqtt_url is not None and accounts is not None:
-        fail("--accounts is for the embedded broker, but DOE_MQTT_URL names another broker")
-    passwords = None if accounts is None else read_accounts(accounts, loaded)
-    if accounts is not None and readable_by_others(accounts):
-        err.print(
-            f"warning: other accounts of this machine can read the passwords in {accounts}: "
-            "chmod 600",
-            markup=False,
-            soft_wrap=True,
-        )
-    if mqtt_url is None and passwords is None:
-        err.print(
-            "warning: without --accounts any program on this machine can act for any participant"
-        )
+    passwords = _passwords(accounts, loaded, mqtt_url)
 
     def started(served: Served) -> None:
         if json:
@@ -216,10 +221,36 @@ def serve(
         )
 
     try:
-        places = ServerPlaces(mqtt_url, redis_url, data, passwords, witness)
+        places = ServerPlaces(mqtt_url, redis_url, data, passwords, witness, archive, keep_entries)
         run(run_service(loaded, places, started))
     except ValueError as error:
         fail(str(error))
+
+
+def _passwords(
+    accounts: Path | None, loaded: Scenario, mqtt_url: str | None
+) -> dict[str, str] | None:
+    """Return the passwords of the embedded broker; warn where they are missing or not kept well."""
+    from gateway.runs.serving import read_accounts
+
+    if accounts is None:
+        if mqtt_url is None:
+            err.print(
+                "warning: without --accounts any program on this machine can act for any "
+                "participant"
+            )
+        return None
+    if mqtt_url is not None:
+        fail("--accounts is for the embedded broker, but DOE_MQTT_URL names another broker")
+    passwords = read_accounts(accounts, loaded)
+    if readable_by_others(accounts):
+        err.print(
+            f"warning: other accounts of this machine can read the passwords in {accounts}: "
+            "chmod 600",
+            markup=False,
+            soft_wrap=True,
+        )
+    return passwords
 
 
 @app.command("accept-loss")
@@ -297,6 +328,7 @@ def replay(
         ),
     ],
     area: AreaOption = None,
+    archive: ArchiveOption = None,
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -305,7 +337,7 @@ def replay(
     from gateway.terminal.replay import show_replayed
 
     try:
-        replayed = run(replay_journal(journal, area))
+        replayed = run(replay_journal(journal, area, archive))
     except OSError as error:
         fail(f"{shown_url(journal)} cannot be read: {error.strerror or error}")
     except ValueError as error:
@@ -328,6 +360,7 @@ def statements(
     since: Annotated[str | None, typer.Option(help="Print bookings from this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Print bookings before this time.")] = None,
     area: AreaOption = None,
+    archive: ArchiveOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -346,7 +379,7 @@ def statements(
     if output is not None:
         check_ending(output, (".csv",) if csv else (".json",))
     try:
-        wanted = StatementsRequest.of(participant, since, until, area)
+        wanted = StatementsRequest.of(participant, since, until, area, archive)
         made = run(make_statements(source, wanted))
     except ValueError as error:
         fail(f"{shown_url(source)}: {error}")

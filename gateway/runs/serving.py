@@ -26,6 +26,7 @@ from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
 from gateway.formats.faults import InputFaults
 from gateway.formats.urls import shown_url
+from gateway.journal.archive import Archive
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.witness import Witness
@@ -66,6 +67,9 @@ class ServerPlaces:
         Passwords of the embedded broker; ``None`` accepts every client on this machine.
     witness
         File that knows the end of the journal; ``None`` for ``AREA.witness`` in the folder.
+    archive, kept_entries
+        File for entries before the last snapshot, and how many of the newest stay; ``None`` leaves
+        all in the journal.
     """
 
     mqtt_url: str | None = field(repr=False)
@@ -73,6 +77,8 @@ class ServerPlaces:
     data: Path
     accounts: Mapping[str, str] | None = field(repr=False)
     witness: Path | None = None
+    archive: Path | None = None
+    kept_entries: int = 0
 
 
 def read_accounts(path: Path, scenario: Scenario) -> dict[str, str]:
@@ -177,6 +183,8 @@ async def open_journal(
         # is known to have no other writer.
         owner=EXCHANGE if places.redis_url is None else None,
         witness=Witness(places.witness or places.data / f"{scenario.area}.witness", scenario.area),
+        archive=None if places.archive is None else Archive(places.archive),
+        kept_entries=places.kept_entries,
         accepted_end=accepted_end,
     )
     return await stack.enter_async_context(journal), redis_url

@@ -156,7 +156,7 @@ class Service:
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
-            self._snapshots.cancel()
+            await self._snapshots.cancel()
             self._abandon_requests()
         for task in (work, *others):
             if not task.cancelled():
