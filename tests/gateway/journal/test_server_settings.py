@@ -249,6 +249,8 @@ def facts(settings: dict[str, str] | None = None, **info: object) -> ServerFacts
 def test_a_newer_server_may_sync_every_second_because_it_is_waited_for() -> None:
     assert faults_of(facts()) == []
     assert facts().durability() is Durability.ON_DEMAND
+    assert "each group of entries waits up to a second" in warnings_of(facts())[-1]
+    assert not any("everysec" in each for each in warnings_of(facts({"appendfsync": "always"})))
     assert faults_of(facts({})) == []
     assert "could not be checked" in warnings_of(facts({}))[0]
     (never,) = faults_of(facts(SETTINGS | {"appendfsync": "no"}))
