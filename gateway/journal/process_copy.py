@@ -39,6 +39,8 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
 
     Raises
     ------
+    OSError
+        When the machine makes no copy: it lacks memory, or the account may have no more processes.
     gateway.errors.JournalError
         From the future: when the work raises, the copy is killed, or its time is up.
     """
@@ -47,7 +49,12 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
         # Threads that this process may have do not exist in the copy, and their locks do not
         # matter to it: it waits for nothing of this process, and not without end.
         warnings.simplefilter("ignore", DeprecationWarning)
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
     if process == 0:
         _be_the_copy(work, writing)
     os.close(writing)

@@ -89,7 +89,13 @@ class SnapshotKeeper:
         if error is not None:
             self._failed(error)
             return
-        await self._journal.adopt_snapshot(self._outbox.published)
+        try:
+            await self._journal.adopt_snapshot(self._outbox.published)
+        except JournalError as refused:
+            if type(refused) is not JournalError:  # there is no journal to write to any more
+                raise
+            self._failed(refused)
+            return
         self._in_force = self._begun_at
         if self._archiving is None or self._archiving.done():
             self._archiving = asyncio.create_task(self._archive(), name="exchange-archive")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from gateway_servers import RedisServer
+from gateway_market import serving
+from gateway_servers import Mosquitto, RedisServer
 from journal_entries import entries, stored, write_snapshot
 from redis.asyncio import Redis
 
+from exchange.vocabulary.commands import AdvanceTime
 from gateway.errors import AccessRefusedError, JournalError, LostEntriesError, NotDurableError
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.server_checks import Durability, ServerFacts, faults_of, warnings_of
 from gateway.journal.witness import Witness
+from gateway.service.settings import ServiceSettings
 
 LOSING = [
     ("maxmemory-policy", "allkeys-lru", "noeviction"),
@@ -160,6 +164,28 @@ async def test_a_server_that_evicts_has_lost_a_journal_and_the_next_start_says_s
             with pytest.raises(LostEntriesError, match=r"ends at entry 0, but .* entry 500"):
                 async with RedisJournal(server.url, "a", witness=Witness(path, "a")):
                     pass
+
+
+async def test_the_service_ends_when_a_setting_is_changed(
+    mosquitto: Mosquitto, server: RedisServer, admin: Redis, area: str
+) -> None:
+    """It stops to acknowledge: what comes later stays with the broker."""
+    often = ServiceSettings(renew_s=0.02)
+    look = {"look_every_s": 0.0}
+    broker = mosquitto.settings(f"{area}-x")
+
+    async def change_and_serve() -> None:
+        async with serving(area, broker, server.url, settings=often, journal=look) as service:
+            await admin.config_set("maxmemory-policy", "allkeys-lru")
+            while True:
+                await service.request(AdvanceTime())
+                await asyncio.sleep(0.01)
+
+    with pytest.raises(NotDurableError, match="maxmemory-policy is allkeys-lru"):
+        await asyncio.wait_for(change_and_serve(), 20)
+    await admin.config_set("maxmemory-policy", "noeviction")
+    async with serving(area, broker, server.url, settings=often) as service:
+        assert service.core.sequence >= 1
 
 
 # -- where CONFIG is forbidden, and wrong passwords ----------------------------------------------

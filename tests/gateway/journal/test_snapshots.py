@@ -407,3 +407,34 @@ async def test_a_snapshot_that_fails_is_in_the_log_and_the_exchange_goes_on(
         assert service.core.sequence > 1
     async with RedisJournal(redis_server.url, area, read_only=True) as reader:
         assert await reader.read_snapshot() is not None
+
+
+async def test_a_snapshot_that_lost_a_part_is_in_the_log_and_the_exchange_goes_on(
+    mosquitto: Mosquitto,
+    redis_server: RedisServer,
+    area: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adopt = RedisJournal.adopt_snapshot
+
+    async def after_a_loss(journal: RedisJournal, published: int) -> None:
+        await journal._redis.delete(f"doe:{{{area}}}:snapshot:a")
+        await adopt(journal, published)
+
+    settings = ServiceSettings(snapshot_entries=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisJournal, "adopt_snapshot", after_a_loss)
+        async with (
+            serving(area, mosquitto.settings(f"{area}-x"), redis_server.url, settings=settings),
+            client(mosquitto.settings(f"{area}-p0"), area, "p0") as participant,
+            asyncio.timeout(30),
+        ):
+            number = 0
+            while "refused: PARTS 0" not in caplog.text:
+                number += 1
+                await participant.ask(order(f"m{number}", 0, "sell", 10, "0.0450"))
+            report = await participant.ask(order("last", 0, "sell", 10, "0.0450"))
+            assert report["type"] == "accepted"
+    async with RedisJournal(redis_server.url, area, read_only=True) as reader:
+        assert await reader.read_snapshot() is None
