@@ -21,6 +21,7 @@ from journal_entries import entries, stored, write_snapshot
 from listening import until
 from redis.asyncio import Redis
 
+from exchange.vocabulary.commands import AdvanceTime
 from gateway.errors import CorruptJournalError, JournalError, StaleWriterError
 from gateway.journal import process_copy
 from gateway.journal.process_copy import in_copy
@@ -438,3 +439,35 @@ async def test_a_snapshot_that_lost_a_part_is_in_the_log_and_the_exchange_goes_o
             assert report["type"] == "accepted"
     async with RedisJournal(redis_server.url, area, read_only=True) as reader:
         assert await reader.read_snapshot() is None
+
+
+async def test_a_graceful_end_waits_for_the_last_snapshot_and_keeps_the_lease(
+    mosquitto: Mosquitto,
+    redis_server: RedisServer,
+    area: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process, whole = os.getpid(), JournaledExchange.snapshot
+
+    def slow(core: JournaledExchange) -> Snapshot:
+        if os.getpid() != process:
+            time.sleep(1.5)
+        return whole(core)
+
+    monkeypatch.setattr(JournaledExchange, "snapshot", slow)
+    often = ServiceSettings(renew_s=0.02)
+    lease = {"lease_s": 1.0}
+    broker = mosquitto.settings(f"{area}-x")
+    async with serving(area, broker, redis_server.url, settings=often, journal=lease) as service:
+        for _ in range(3):
+            await service.request(AdvanceTime())
+        last = service.core.sequence
+        service.stop()
+        async with Redis.from_url(redis_server.url) as other:
+            for _ in range(12):
+                assert await other.exists(f"doe:{{{area}}}:lease")
+                await asyncio.sleep(0.1)
+    async with RedisJournal(redis_server.url, area, read_only=True) as reader:
+        found = await reader.read_snapshot()
+        assert found is not None
+        assert found.sequence == last
