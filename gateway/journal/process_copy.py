@@ -69,20 +69,21 @@ def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[by
     received = bytearray()
     late = loop.call_later(within_s, lambda: os.kill(process, signal.SIGKILL))
 
+    def ended() -> None:
+        """Forget the copy, which has ended or is about to."""
+        loop.remove_reader(reading)
+        os.close(reading)
+        late.cancel()
+        with suppress(ChildProcessError):  # someone else has waited for it
+            os.waitpid(process, 0)
+        _collect_garbage(process)
+
     def read() -> None:
         part = os.read(reading, 2**16)
         received.extend(part)
-        if part:
+        if part or answer.done():
             return
-        # The copy has ended, so this does not wait.
-        loop.remove_reader(reading)
-        os.close(reading)
-        with suppress(ChildProcessError):  # someone else has waited for it
-            os.waitpid(process, 0)
-        late.cancel()
-        _collect_garbage(process)
-        if answer.cancelled():
-            return
+        ended()
         kind, content = bytes(received[:1]), bytes(received[1:])
         if kind == _DONE:
             answer.set_result(content)
@@ -94,6 +95,7 @@ def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[by
         if future.cancelled():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+            ended()
 
     loop.add_reader(reading, read)
     answer.add_done_callback(end)
