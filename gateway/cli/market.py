@@ -167,6 +167,7 @@ WitnessOption = Annotated[
     Path | None,
     typer.Option(
         envvar="DOE_WITNESS",
+        callback=claimed,
         help="File that knows the end of the journal; default: AREA.witness in the data folder.",
     ),
 ]
@@ -182,6 +183,7 @@ def serve(
         Path | None,
         typer.Option(
             envvar="DOE_ARCHIVE",
+            callback=claimed,
             help="Move entries before the last snapshot to this file; default: they stay in Redis.",
         ),
     ] = None,

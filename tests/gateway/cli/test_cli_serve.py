@@ -194,6 +194,22 @@ def test_passwords_that_others_can_read_get_a_warning(scenario: Path, tmp_path: 
         assert "flour" not in result.stderr
 
 
+def test_witness_and_archive_take_the_place_of_no_other_file(
+    scenario: Path, tmp_path: Path
+) -> None:
+    before = scenario.read_bytes()
+    for option in ("--witness", "--archive"):
+        result = run("serve", scenario, option, scenario, "--data", tmp_path)
+        assert result.exit_code == 2
+        assert "it is an input of this command" in result.stderr.replace("\n", " ")
+    one = tmp_path / "one"
+    result = run("serve", scenario, "--witness", one, "--archive", one, "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "two results of this command have this name" in result.stderr.replace("\n", " ")
+    assert scenario.read_bytes() == before
+    assert not one.exists()
+
+
 def test_accounts_are_for_our_own_broker(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
