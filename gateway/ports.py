@@ -158,5 +158,11 @@ class Journal(Protocol):
         :class:`StaleWriterError`.
         """
 
+    async def archive_entries(self) -> None:
+        """Move entries that no start needs, those before the snapshot, to the archive.
+
+        Does nothing without an archive.  Raises :class:`JournalError`; nothing is lost then.
+        """
+
     async def read_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot, if there is one."""

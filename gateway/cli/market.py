@@ -51,6 +51,14 @@ AreaOption = Annotated[
     str | None, typer.Option(help="Area of the journal, on a Redis server with several.")
 ]
 
+ArchiveOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="File of the entries that serve --archive has moved out of the journal.",
+        callback=kept,
+    ),
+]
+
 
 @app.command()
 def simulate(
@@ -187,6 +195,7 @@ def replay(
         ),
     ],
     area: AreaOption = None,
+    archive: ArchiveOption = None,
     output: OutputOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -195,7 +204,7 @@ def replay(
     from gateway.terminal.replay import show_replayed
 
     try:
-        replayed = run(replay_journal(journal, area))
+        replayed = run(replay_journal(journal, area, archive))
     except OSError as error:
         fail(f"{shown_url(journal)} cannot be read: {error.strerror or error}")
     except ValueError as error:
@@ -218,6 +227,7 @@ def statements(
     since: Annotated[str | None, typer.Option(help="Print bookings from this time on.")] = None,
     until: Annotated[str | None, typer.Option(help="Print bookings before this time.")] = None,
     area: AreaOption = None,
+    archive: ArchiveOption = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -236,7 +246,7 @@ def statements(
     if output is not None:
         check_ending(output, (".csv",) if csv else (".json",))
     try:
-        wanted = StatementsRequest.of(participant, since, until, area)
+        wanted = StatementsRequest.of(participant, since, until, area, archive)
         made = run(make_statements(source, wanted))
     except ValueError as error:
         fail(f"{shown_url(source)}: {error}")

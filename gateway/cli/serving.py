@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exchange.vocabulary.formatting import format_time
-from gateway.cli.app import JsonOption, OutputOption, ScenarioArgument, app, deliver, kept, load
+from gateway.cli.app import (
+    JsonOption,
+    OutputOption,
+    ScenarioArgument,
+    app,
+    claimed,
+    deliver,
+    kept,
+    load,
+)
 from gateway.cli.event_loop import run
 from gateway.formats.private_files import readable_by_others
 from gateway.terminal.console import err, fail, out
@@ -28,6 +37,7 @@ DataOption = Annotated[
 WitnessOption = Annotated[
     Path | None,
     typer.Option(
+        callback=claimed,
         help="File that knows the end of the journal; default: AREA.witness in the data folder.",
     ),
 ]
@@ -56,6 +66,17 @@ def serve(
     scenario: ScenarioArgument,
     data: DataOption = None,
     witness: WitnessOption = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            callback=claimed,
+            help="Move entries before the last snapshot to this file; default: they stay in Redis.",
+        ),
+    ] = None,
+    keep_entries: Annotated[
+        int | None,
+        typer.Option(min=0, help="So many of the newest entries stay, with --archive: 10,000."),
+    ] = None,
     accounts: Annotated[
         Path | None,
         typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
@@ -84,6 +105,8 @@ def serve(
         settings,
         data=data,
         witness=witness,
+        archive=archive,
+        keep_entries=keep_entries,
         accounts=accounts,
         mqtt_port=port,
         metrics_port=metrics_port,

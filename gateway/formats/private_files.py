@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
-PRIVATE_UMASK = 0o077
-"""What a child process gets as its umask, so that its files are private too."""
+
+
+def with_private_files(command: Sequence[str]) -> list[str]:
+    """Return a command that runs another one in its place, so that all its files are private.
+
+    Event loops differ in whether they can start a process under another umask.
+    """
+    return ["/bin/sh", "-c", 'umask 077 && exec "$0" "$@"', *command]
 
 
 def make_private_folder(folder: Path) -> None:
@@ -23,9 +30,11 @@ def make_private_folder(folder: Path) -> None:
     OSError
         When the folder cannot be created, is another account's, or is a file.
     """
-    for each in reversed([folder, *folder.parents]):
+    for each in reversed(folder.parents):
         if not each.exists():
             each.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(mode=FOLDER_MODE)
     folder.chmod(FOLDER_MODE)
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):  # renamed meanwhile

@@ -27,7 +27,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.errors import JournalError, JournalUnavailableError
-from gateway.formats.private_files import PRIVATE_UMASK, make_private_folder, open_private
+from gateway.formats.private_files import make_private_folder, open_private, with_private_files
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_SOCKET_PATH = 100  # the kernel allows 107 bytes
@@ -194,14 +194,13 @@ class EmbeddedRedis:
             "save": "",
             "logfile": str(log),
         }
+        options = (word for name, value in arguments.items() for word in (f"--{name}", value))
         # In a session of its own: an interrupt from the keyboard must not stop the server first.
         self._process = await asyncio.create_subprocess_exec(
-            binary.path,
-            *(word for name, value in arguments.items() for word in (f"--{name}", value)),
+            *with_private_files([binary.path, *options]),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
-            umask=PRIVATE_UMASK,
         )
         deadline = asyncio.get_running_loop().time() + self._start_within_s
         while not await self._answers():

@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from gateway.errors import CorruptJournalError
-from gateway.journal.chain import BEGINNING, linked
+from gateway.journal.chain import BEGINNING, ChainedLine, linked
 from gateway.journal.codec import decode_entry
 from gateway.journal.redis_link import retrying
 from gateway.ports import JournalEntry
@@ -60,8 +60,10 @@ class EntryStream:
         found: Any = await self._redis.xrange(self._key, number, number, 1)
         return self._digest(found[0][1], found[0][0]) if found else None
 
-    async def read(self, after: int) -> AsyncIterator[JournalEntry]:
+    async def read(self, after: int, follows: bytes | None = None) -> AsyncIterator[JournalEntry]:
         """Yield the entries after sequence ``after``, in order.
+
+        ``follows`` is the digest there, where it is known from elsewhere.
 
         Raises
         ------
@@ -69,10 +71,10 @@ class EntryStream:
             Names the entry that is missing, is no entry, or does not follow from those before it.
         """
         expected = after + 1
-        chain = await self._retrying(partial(self.chain_at, after))
+        chain = follows or await self._retrying(partial(self.chain_at, after))
         while True:
             start = expected
-            for line, digest in await self._retrying(partial(self._page, expected)):
+            for _, line, digest in await self._retrying(partial(self.page, expected)):
                 entry = self._decoded(line, expected)
                 if chain is not None and linked(chain, line) != digest:
                     raise CorruptJournalError(
@@ -85,10 +87,19 @@ class EntryStream:
             if expected == start:
                 return
 
-    async def _page(self, first: int) -> list[tuple[bytes, bytes]]:
-        """Return the lines of at most 500 entries from ``first`` on, each with its digest."""
-        page: Any = await self._redis.xrange(self._key, f"{first}-0", "+", _PAGE)
-        return [(fields[b"entry"], self._digest(fields, number)) for number, fields in page]
+    async def page(self, first: int, last: int | None = None) -> list[ChainedLine]:
+        """Return at most 500 entries from ``first`` on, and up to ``last``."""
+        end = "+" if last is None else f"{last}-0"
+        page: Any = await self._redis.xrange(self._key, f"{first}-0", end, _PAGE)
+        return [
+            ChainedLine(_sequence(number), fields[b"entry"], self._digest(fields, number))
+            for number, fields in page
+        ]
+
+    async def first(self) -> int:
+        """Return the sequence of the oldest entry that is there; 0 without one."""
+        oldest: Any = await self._redis.xrange(self._key, "-", "+", 1)
+        return _sequence(oldest[0][0]) if oldest else 0
 
     def _decoded(self, line: bytes, expected: int) -> JournalEntry:
         try:
@@ -98,9 +109,10 @@ class EntryStream:
                 f"journal of {self._area}, entry {expected}: {error}"
             ) from None
         if entry.sequence != expected:
+            hint = "; an archive may have those before it" if expected == 1 else ""
             raise CorruptJournalError(
                 f"journal of {self._area}: entry {expected} is missing, "
-                f"the next is {entry.sequence}"
+                f"the next is {entry.sequence}{hint}"
             )
         return entry
 

@@ -39,6 +39,8 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
 
     Raises
     ------
+    OSError
+        When the machine makes no copy: it lacks memory, or the account may have no more processes.
     gateway.errors.JournalError
         From the future: when the work raises, the copy is killed, or its time is up.
     """
@@ -47,7 +49,12 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
         # Threads that this process may have do not exist in the copy, and their locks do not
         # matter to it: it waits for nothing of this process, and not without end.
         warnings.simplefilter("ignore", DeprecationWarning)
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
     if process == 0:
         _be_the_copy(work, writing)
     os.close(writing)
@@ -62,20 +69,21 @@ def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[by
     received = bytearray()
     late = loop.call_later(within_s, lambda: os.kill(process, signal.SIGKILL))
 
+    def ended() -> None:
+        """Forget the copy, which has ended or is about to."""
+        loop.remove_reader(reading)
+        os.close(reading)
+        late.cancel()
+        with suppress(ChildProcessError):  # someone else has waited for it
+            os.waitpid(process, 0)
+        _collect_garbage(process)
+
     def read() -> None:
         part = os.read(reading, 2**16)
         received.extend(part)
-        if part:
+        if part or answer.done():
             return
-        # The copy has ended, so this does not wait.
-        loop.remove_reader(reading)
-        os.close(reading)
-        with suppress(ChildProcessError):  # someone else has waited for it
-            os.waitpid(process, 0)
-        late.cancel()
-        _collect_garbage(process)
-        if answer.cancelled():
-            return
+        ended()
         kind, content = bytes(received[:1]), bytes(received[1:])
         if kind == _DONE:
             answer.set_result(content)
@@ -87,6 +95,7 @@ def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[by
         if future.cancelled():
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
+            ended()
 
     loop.add_reader(reading, read)
     answer.add_done_callback(end)

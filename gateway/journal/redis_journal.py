@@ -25,6 +25,7 @@ from gateway.errors import (
     StaleWriterError,
 )
 from gateway.journal import scripts
+from gateway.journal.archive import Archive, Trimming
 from gateway.journal.chain import BEGINNING, linked
 from gateway.journal.codec import encode_entry
 from gateway.journal.entry_stream import EntryStream
@@ -36,7 +37,6 @@ from gateway.journal.witness import JournalEnd, Witness
 from gateway.ports import JournalEntry, Snapshot
 
 _LOG = logging.getLogger(__name__)
-_LOOK_EVERY_S = 10.0  # seconds between two looks at the settings of the server
 
 
 class RedisJournal:
@@ -61,6 +61,9 @@ class RedisJournal:
         Take no lease: reading works, every write is refused.
     witness
         A second place that knows the end of the journal; ``None`` for none.
+    archive, kept_entries
+        Where entries before the snapshot are moved, but for so many of the newest; ``None`` leaves
+        all entries in Redis.
     accepted_end
         Go on although entries after this one are known to be lost (:attr:`lost`).
     look_every_s
@@ -83,8 +86,10 @@ class RedisJournal:
         allow_everysec: bool = False,
         read_only: bool = False,
         witness: Witness | None = None,
+        archive: Archive | None = None,
+        kept_entries: int = 0,
         accepted_end: int | None = None,
-        look_every_s: float = _LOOK_EVERY_S,
+        look_every_s: float = 10.0,
     ) -> None:
         if not area or set(area) & set("{}"):
             raise ValueError(f"area {area!r} may not name a journal")
@@ -115,6 +120,7 @@ class RedisJournal:
             allow_everysec=allow_everysec,
         )
         self._entries = EntryStream(self._redis, url, area, self._stream, retry_for_s)
+        self._trimming = Trimming(archive, kept_entries, self._entries, area)
         self._look_every_s = look_every_s
         self._looked_at = 0.0
         register = self._redis.register_script
@@ -122,6 +128,7 @@ class RedisJournal:
         self._append_script = register(scripts.APPEND)
         self._renew_script = register(scripts.RENEW)
         self._repair_script = register(scripts.REPAIR)
+        self._trim_script = register(scripts.TRIM)
         self._adopt_script = register(scripts.ADOPT)
         self._release_script = register(scripts.RELEASE)
 
@@ -160,6 +167,7 @@ class RedisJournal:
         """Give the lease back and close the connection."""
         try:
             self._snapshots.cancel()
+            self._trimming.close()
             if self._witness is not None:
                 await self._witness.close()
             if self._epoch:
@@ -210,9 +218,12 @@ class RedisJournal:
         if asyncio.get_running_loop().time() >= self._looked_at + self._look_every_s:
             await self._retrying(self._look)
 
-    def read(self, after: int = 0) -> AsyncIterator[JournalEntry]:
-        """Yield the entries after sequence ``after``, in order; check that none is missing."""
-        return self._entries.read(after)
+    def read(self, after: int = 0, follows: bytes | None = None) -> AsyncIterator[JournalEntry]:
+        """Yield the entries after sequence ``after``, in order; check that none is missing.
+
+        ``follows`` is the digest of the chain there, where it is known from an archive.
+        """
+        return self._entries.read(after, follows)
 
     def begin_snapshot(self, make: Callable[[], bytes]) -> asyncio.Future[bytes]:
         """Begin to write a snapshot of the state after the newest entry, in a copy of this process.
@@ -231,6 +242,14 @@ class RedisJournal:
         self._snapshots.adopted(head)
         self._entries.base = (head.sequence, head.chain)
         self._published = max(self._published, published)
+
+    async def archive_entries(self) -> None:
+        """Move entries before the snapshot to the archive, and out of Redis when it is synced."""
+
+        async def trim(first: int) -> None:
+            await self._retrying(lambda: self._fenced(self._trim_script, self._stream, 0, first))
+
+        await self._trimming.run(self._last, trim)
 
     async def read_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot, if there is one."""
@@ -267,6 +286,13 @@ class RedisJournal:
         there = None if known is None else await self._entries.chain_at(known.sequence)
         self._last, self._chain = end.sequence, end.chain
         self._published = int(await self._redis.hget(self._writer, "published") or 0)
+        if known is not None and there is None and known.sequence < await self._entries.first():
+            _LOG.warning(
+                "the witness of the journal of %s is older than its oldest entry, and proves "
+                "nothing at this start",
+                self._area,
+            )
+            known = None
         lost = lost_entries(end, recorded, known, there)
         if lost is not None:
             await self._accept(lost, known)
@@ -289,6 +315,7 @@ class RedisJournal:
             )
         if lost is None:
             self._note_end()
+            await self._trimming.open(end.sequence)
 
     async def _accept(self, lost: LostEntries, known: JournalEnd | None) -> None:
         """Go on with what is there, where that was asked for by its last entry."""

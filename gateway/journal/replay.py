@@ -37,7 +37,7 @@ class Replayed(BaseModel):
     state: dict[str, Any]
 
 
-async def replay_journal(source: str, area: str | None) -> Replayed:
+async def replay_journal(source: str, area: str | None, archive: Path | None = None) -> Replayed:
     """Return the state after the last entry of a journal.
 
     Parameters
@@ -47,6 +47,8 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
         the journal of an area.
     area
         The journal's area, where the source does not name it.
+    archive
+        The file of the entries that have left the journal.
 
     Raises
     ------
@@ -55,11 +57,13 @@ async def replay_journal(source: str, area: str | None) -> Replayed:
     """
     shown = shown_url(source)
     name = shown if area is None else f"{shown}, area {area}"
-    async with aclosing(journal_entries(source, area)) as entries:
+    async with aclosing(journal_entries(source, area, archive)) as entries:
         return await _replay(entries, name)
 
 
-async def journal_entries(source: str, area: str | None) -> AsyncGenerator[JournalEntry, None]:
+async def journal_entries(
+    source: str, area: str | None, archive: Path | None = None
+) -> AsyncGenerator[JournalEntry, None]:
     """Yield the entries of a journal: of a file, a server, or a folder that ``serve`` keeps.
 
     Close it (``contextlib.aclosing``): a folder is read through an embedded server.  Raise the
@@ -67,11 +71,11 @@ async def journal_entries(source: str, area: str | None) -> AsyncGenerator[Journ
     """
     folder = journal_folder(source)
     if folder is None:
-        async for entry in read_entries(source, area):
+        async for entry in read_entries(source, area, archive):
             yield entry
         return
     async with EmbeddedRedis(folder) as redis:
-        async for entry in read_entries(redis.url, area or folder.name):
+        async for entry in read_entries(redis.url, area or folder.name, archive):
             yield entry
 
 

@@ -88,6 +88,9 @@ return 0
 """
 )
 
+# Further ARGV: the first entry that stays.
+TRIM = _FENCE + "return redis.call('XTRIM', KEYS[3], 'MINID', string.format('%d-0', ARGV[5]))"
+
 # KEYS: lease.  ARGV: owner.
 RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end

@@ -157,6 +157,11 @@ def warnings_of(facts: ServerFacts) -> list[str]:
             f"it has {info['connected_slaves']} replicas, which lag behind: a failover to one of "
             "them can lose acknowledged entries"
         )
+    if facts.waits_for_disk and facts.settings.get("appendfsync") == "everysec":
+        found.append(
+            "appendfsync is everysec: nothing is lost, but each group of entries waits up to a "
+            "second for the disk; set appendfsync always"
+        )
     if facts.durability() is Durability.EVERY_SECOND:
         found.append("a failure of its machine may lose the last second of the journal")
     return found

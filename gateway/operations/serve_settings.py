@@ -38,6 +38,8 @@ class ServeSettings(BaseSettings):
         Folder of the embedded journal, and of the witness.
     witness
         File that knows the end of the journal; without one ``AREA.witness`` in the folder.
+    archive, keep_entries
+        File to which entries before the last snapshot are moved, and how many of the newest stay.
     accounts
         File of names and passwords for the embedded broker.
     mqtt_port
@@ -62,6 +64,8 @@ class ServeSettings(BaseSettings):
     redis_url: SecretStr | None = None
     data: Path = Path("doe-exchange-data")
     witness: Path | None = None
+    archive: Path | None = None
+    keep_entries: int = Field(10_000, ge=0)
     accounts: Path | None = None
     mqtt_port: int = Field(0, ge=0, le=65_535)
     metrics_port: int | None = Field(None, ge=0, le=65_535)

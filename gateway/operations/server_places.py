@@ -10,6 +10,7 @@ from pathlib import Path
 
 from exchange.vocabulary.rules import EXCHANGE
 from gateway.formats.faults import InputFaults
+from gateway.journal.archive import Archive
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.witness import Witness
@@ -38,6 +39,9 @@ class ServerPlaces:
         Port of the embedded broker; 0 is a free one.
     witness
         File that knows the end of the journal; ``None`` for ``AREA.witness`` in the folder.
+    archive, kept_entries
+        File for entries before the last snapshot, and how many of the newest stay; ``None`` leaves
+        all in the journal.
     """
 
     mqtt_url: str | None = field(repr=False)
@@ -46,6 +50,8 @@ class ServerPlaces:
     accounts: Sequence[Account] | None = field(repr=False)
     mqtt_port: int = 0
     witness: Path | None = None
+    archive: Path | None = None
+    kept_entries: int = 0
 
     @classmethod
     def of(cls, settings: ServeSettings, scenario: Scenario) -> ServerPlaces:
@@ -74,6 +80,8 @@ class ServerPlaces:
             accounts=accounts,
             mqtt_port=settings.mqtt_port,
             witness=settings.witness,
+            archive=settings.archive,
+            kept_entries=settings.keep_entries,
         )
 
 
@@ -126,6 +134,8 @@ async def open_journal(
         owner=owner,
         retry_for_s=retry_for_s,
         witness=Witness(places.witness or places.data / f"{scenario.area}.witness", scenario.area),
+        archive=None if places.archive is None else Archive(places.archive),
+        kept_entries=places.kept_entries,
         accepted_end=accepted_end,
     )
     return await stack.enter_async_context(journal), redis_url

@@ -41,12 +41,15 @@ class StatementsRequest:
         Only bookings in ``[since, until)``.
     area
         The journal's area, where the source does not name it.
+    archive
+        The file of the entries that have left the journal.
     """
 
     account: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     area: str | None = None
+    archive: Path | None = None
 
     @classmethod
     def of(
@@ -55,6 +58,7 @@ class StatementsRequest:
         since: str | None,
         until: str | None,
         area: str | None,
+        archive: Path | None = None,
     ) -> StatementsRequest:
         """Return the request of the command's options.
 
@@ -63,7 +67,7 @@ class StatementsRequest:
         ValueError
             When an option is not valid; the text names it.
         """
-        wanted = cls(account, _time("since", since), _time("until", until), area)
+        wanted = cls(account, _time("since", since), _time("until", until), area, archive)
         if wanted.since is not None and wanted.until is not None and wanted.since >= wanted.until:
             raise ValueError(
                 f"the period from {format_time(wanted.since)} to {format_time(wanted.until)} is "
@@ -151,7 +155,7 @@ async def _of_journal(source: str, wanted: StatementsRequest) -> list[AccountRec
     name = shown_url(source)
     ticks: list[Decimal] = []
     entries = 0
-    async with aclosing(journal_entries(source, wanted.area)) as journal:
+    async with aclosing(journal_entries(source, wanted.area, wanted.archive)) as journal:
         async for entry in journal:
             entries += 1
             for event in entry.events:

@@ -109,6 +109,7 @@ class Service:
         self._requests: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._stopping = False
+        self._ended = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._periodic = PeriodicMessages(market.topics, self._settings)
         self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
@@ -159,13 +160,13 @@ class Service:
             await asyncio.wait({work})
             raise
         finally:
-            self._stopping = True
+            self._stopping = self._ended = True
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
             self._seen_at = -math.inf
             self._measures.online.set(0)
-            self._snapshots.cancel()
+            await self._snapshots.cancel()
             self._abandon_requests()
             await self._say_offline([work, *others])
         for task in (work, *others):
@@ -209,8 +210,9 @@ class Service:
             self._wake.set()
 
     async def _renew(self) -> None:
-        # A cancellation can be lost inside the Redis client, so the flag ends the loop, too.
-        while not self._stopping:
+        # Until the last snapshot is written: the end of this task would end everything else.  A
+        # cancellation can be lost inside the Redis client, so the flag ends the loop, too.
+        while not self._ended:
             await asyncio.sleep(self._settings.renew_s)
             await self._journal.renew(self._outbox.published)
 

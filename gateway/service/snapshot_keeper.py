@@ -33,6 +33,7 @@ class SnapshotKeeper:
         self._outbox = outbox
         self._every = every
         self._writing: asyncio.Future[bytes] | None = None
+        self._archiving: asyncio.Task[None] | None = None
         self._begun_at = 0
         self._in_force = 0
 
@@ -64,10 +65,13 @@ class SnapshotKeeper:
             await asyncio.wait({self._writing})
             await self._adopt()
 
-    def cancel(self) -> None:
-        """End the writing of a snapshot that is under way."""
+    async def cancel(self) -> None:
+        """End the writing of a snapshot, and of the archive, that is under way."""
         if self._writing is not None:
             self._writing.cancel()
+        if self._archiving is not None:
+            self._archiving.cancel()
+            await asyncio.wait({self._archiving})
 
     def _begin(self, core: JournaledExchange) -> None:
         self._begun_at = core.sequence
@@ -85,8 +89,23 @@ class SnapshotKeeper:
         if error is not None:
             self._failed(error)
             return
-        await self._journal.adopt_snapshot(self._outbox.published)
+        try:
+            await self._journal.adopt_snapshot(self._outbox.published)
+        except JournalError as refused:
+            if type(refused) is not JournalError:  # there is no journal to write to any more
+                raise
+            self._failed(refused)
+            return
         self._in_force = self._begun_at
+        if self._archiving is None or self._archiving.done():
+            self._archiving = asyncio.create_task(self._archive(), name="exchange-archive")
+
+    async def _archive(self) -> None:
+        """Move entries to the archive; while it runs, the exchange goes on."""
+        try:
+            await self._journal.archive_entries()
+        except JournalError as error:
+            _LOG.error("entries stay where they are: %s", error)
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, JournalError | OSError):

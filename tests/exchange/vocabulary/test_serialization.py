@@ -10,6 +10,7 @@ from market import GATE, START, Market, interface
 
 from exchange.state.effects import EFFECTS
 from exchange.vocabulary.commands import (
+    AcceptLoss,
     AdvanceTime,
     HaltTrading,
     MassCancel,
@@ -57,6 +58,7 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(SetBuyBack("c6", START, Direction.INJECTION, wanted))
     market.do(HaltTrading("c4", START))
     market.do(ResumeTrading("c5", START))
+    market.do(AcceptLoss(20, 30))
     market.do(AdvanceTime(), after=GATE - market.now)
     market.do(SubmitReading("r1", START, "load:1", 9_999, 0), after=timedelta(hours=5))
     market.do(SubmitReading("r2", START, "load:1", 9_998, 0))

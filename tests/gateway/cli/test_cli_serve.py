@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -142,18 +143,31 @@ def replayed(source: Path | str) -> Any:
 
 
 @pytest.mark.slow
-def test_real_servers_by_their_urls(scenario: Path, tmp_path: Path) -> None:
-    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis:
+def test_real_servers_by_their_urls(
+    scenario: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = ("--appendonly", "yes", "--appendfsync", "always", "--requirepass", "s3cret")
+    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path, *settings) as redis:
         environment = {
-            "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
-            "DOE_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
+            "DOE_MQTT_URL": f"mqtt://exchange:s3cret@127.0.0.1:{broker.port}",
+            "DOE_REDIS_URL": f"redis://:s3cret@127.0.0.1:{redis.port}/0",
+            "DOE_ARCHIVE": str(tmp_path / "archive.jsonl"),
         }
+        witness = tmp_path / "doe-exchange-data" / "north.witness"
         with served(scenario, environment=environment) as where:
-            assert where["mqtt"] == environment["DOE_MQTT_URL"]
+            assert where["mqtt"] == f"mqtt://127.0.0.1:{broker.port}"
+            assert where["journal"] == f"redis://127.0.0.1:{redis.port}/0"
+            assert stat.S_IMODE(witness.stat().st_mode) == 0o600
             report = ask(where, **an_order())
             assert report["type"] == "accepted"
         content = replayed(environment["DOE_REDIS_URL"] + "#north")
         assert sum(len(session["orders"]) for session in content["state"]["sessions"]) == 1
+        for faulty in ("redis://:wrong-s3cret@", "redis://:s3cret/wrong@"):
+            url = environment["DOE_REDIS_URL"].replace("redis://:s3cret@", faulty)
+            refused = run("replay", f"{url}#north")
+            assert refused.exit_code == 2
+            assert "cret" not in refused.stderr
+    assert "s3cret" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.slow
@@ -216,6 +230,34 @@ def test_accounts_of_strangers_are_faults(scenario: Path, tmp_path: Path) -> Non
     assert result.exit_code == 2
     assert "butcher" in result.stderr
     assert "bakery" in result.stderr
+
+
+def test_passwords_that_others_can_read_get_a_warning(scenario: Path, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts.toml"
+    accounts.write_text('bakery = "flour"\n')
+    (tmp_path / "north").touch()  # serve ends before it starts anything
+    for mode, warned in ((0o644, True), (0o640, True), (0o600, False)):
+        accounts.chmod(mode)
+        result = run("serve", scenario, "--accounts", accounts, "--data", tmp_path)
+        assert result.exit_code == 2
+        assert ("can read the passwords in" in result.stderr) == warned
+        assert "flour" not in result.stderr
+
+
+def test_witness_and_archive_take_the_place_of_no_other_file(
+    scenario: Path, tmp_path: Path
+) -> None:
+    before = scenario.read_bytes()
+    for option in ("--witness", "--archive"):
+        result = run("serve", scenario, option, scenario, "--data", tmp_path)
+        assert result.exit_code == 2
+        assert "it is an input of this command" in result.stderr.replace("\n", " ")
+    one = tmp_path / "one"
+    result = run("serve", scenario, "--witness", one, "--archive", one, "--data", tmp_path)
+    assert result.exit_code == 2
+    assert "two results of this command have this name" in result.stderr.replace("\n", " ")
+    assert scenario.read_bytes() == before
+    assert not one.exists()
 
 
 def test_accounts_are_for_our_own_broker(

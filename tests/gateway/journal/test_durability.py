@@ -52,6 +52,12 @@ class FakeRedis:
         self.calls.append(" ".join(str(word) for word in words))
         return [self.synced.pop(0), 0]
 
+    async def xrange(self, *words: Any) -> list[Any]:
+        return []
+
+    async def hgetall(self, key: str) -> dict[bytes, bytes]:
+        return {}
+
     async def hget(self, key: str, field: str) -> int:
         return 0
 

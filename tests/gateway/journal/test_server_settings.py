@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from gateway_servers import RedisServer
-from journal_entries import entries, stored
+from gateway_market import serving
+from gateway_servers import Mosquitto, RedisServer
+from journal_entries import entries, stored, write_snapshot
 from redis.asyncio import Redis
 
+from exchange.vocabulary.commands import AdvanceTime
 from gateway.errors import AccessRefusedError, JournalError, LostEntriesError, NotDurableError
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.server_checks import Durability, ServerFacts, faults_of, warnings_of
 from gateway.journal.witness import Witness
+from gateway.service.settings import ServiceSettings
 
 LOSING = [
     ("maxmemory-policy", "allkeys-lru", "noeviction"),
@@ -86,14 +90,14 @@ async def test_settings_are_looked_at_now_and_then(
         assert after - before <= 2  # those of this test
 
 
-@pytest.mark.parametrize("key", ["journal", "writer", "snapshot"])
+@pytest.mark.parametrize("key", ["journal", "writer", "snapshot", "snapshot:a"])
 async def test_a_key_that_would_vanish_is_an_error(
     server: RedisServer, admin: Redis, area: str, key: str
 ) -> None:
     name = f"doe:{{{area}}}:{key}"
     async with RedisJournal(server.url, area, look_every_s=0.0) as journal:
         await journal.append(entries(1, 2), 0)
-        await admin.hsetnx(f"doe:{{{area}}}:snapshot", "sequence", "0")
+        await write_snapshot(journal, b"state")
         await admin.expire(name, 1000)
         with pytest.raises(NotDurableError, match=f"PERSIST doe:{{{area}}}:{key}"):
             await journal.renew(0)
@@ -160,6 +164,28 @@ async def test_a_server_that_evicts_has_lost_a_journal_and_the_next_start_says_s
             with pytest.raises(LostEntriesError, match=r"ends at entry 0, but .* entry 500"):
                 async with RedisJournal(server.url, "a", witness=Witness(path, "a")):
                     pass
+
+
+async def test_the_service_ends_when_a_setting_is_changed(
+    mosquitto: Mosquitto, server: RedisServer, admin: Redis, area: str
+) -> None:
+    """It stops to acknowledge: what comes later stays with the broker."""
+    often = ServiceSettings(renew_s=0.02)
+    look = {"look_every_s": 0.0}
+    broker = mosquitto.settings(f"{area}-x")
+
+    async def change_and_serve() -> None:
+        async with serving(area, broker, server.url, settings=often, journal=look) as service:
+            await admin.config_set("maxmemory-policy", "allkeys-lru")
+            while True:
+                await service.request(AdvanceTime())
+                await asyncio.sleep(0.01)
+
+    with pytest.raises(NotDurableError, match="maxmemory-policy is allkeys-lru"):
+        await asyncio.wait_for(change_and_serve(), 20)
+    await admin.config_set("maxmemory-policy", "noeviction")
+    async with serving(area, broker, server.url, settings=often) as service:
+        assert service.core.sequence >= 1
 
 
 # -- where CONFIG is forbidden, and wrong passwords ----------------------------------------------
@@ -249,6 +275,8 @@ def facts(settings: dict[str, str] | None = None, **info: object) -> ServerFacts
 def test_a_newer_server_may_sync_every_second_because_it_is_waited_for() -> None:
     assert faults_of(facts()) == []
     assert facts().durability() is Durability.ON_DEMAND
+    assert "each group of entries waits up to a second" in warnings_of(facts())[-1]
+    assert not any("everysec" in each for each in warnings_of(facts({"appendfsync": "always"})))
     assert faults_of(facts({})) == []
     assert "could not be checked" in warnings_of(facts({}))[0]
     (never,) = faults_of(facts(SETTINGS | {"appendfsync": "no"}))
@@ -260,7 +288,8 @@ def test_a_newer_server_may_sync_every_second_because_it_is_waited_for() -> None
 def test_a_server_that_cannot_write_its_file_is_refused() -> None:
     (fault,) = faults_of(facts(aof_last_write_status="err"))
     assert "aof_last_write_status is err" in fault
-    assert "rewrite" in warnings_of(facts(aof_last_bgrewrite_status="err"))[-1]
+    warnings = warnings_of(facts(aof_last_bgrewrite_status="err"))
+    assert any("rewrite of the append-only file failed" in each for each in warnings)
 
 
 def test_all_faults_are_named_at_once() -> None:

@@ -21,6 +21,7 @@ from journal_entries import entries, stored, write_snapshot
 from listening import until
 from redis.asyncio import Redis
 
+from exchange.vocabulary.commands import AdvanceTime
 from gateway.errors import CorruptJournalError, JournalError, StaleWriterError
 from gateway.journal import process_copy
 from gateway.journal.process_copy import in_copy
@@ -132,7 +133,11 @@ async def test_garbage_is_collected_again_and_no_process_is_left(
     assert not gc.isenabled()
     answers[1].cancel()
     await until(gc.isenabled)
-    assert len(processes) == 2
+    unfinished = in_copy(lambda: time.sleep(60) or b"", 60)
+    unfinished.cancel()
+    await asyncio.sleep(0)
+    assert gc.isenabled(), "at once: the loop may be about to end"
+    assert len(processes) == 3
     assert not any(is_there(number) for number in processes)
 
 
@@ -407,3 +412,66 @@ async def test_a_snapshot_that_fails_is_in_the_log_and_the_exchange_goes_on(
         assert service.core.sequence > 1
     async with RedisJournal(redis_server.url, area, read_only=True) as reader:
         assert await reader.read_snapshot() is not None
+
+
+async def test_a_snapshot_that_lost_a_part_is_in_the_log_and_the_exchange_goes_on(
+    mosquitto: Mosquitto,
+    redis_server: RedisServer,
+    area: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    adopt = RedisJournal.adopt_snapshot
+
+    async def after_a_loss(journal: RedisJournal, published: int) -> None:
+        await journal._redis.delete(f"doe:{{{area}}}:snapshot:a")
+        await adopt(journal, published)
+
+    settings = ServiceSettings(snapshot_entries=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisJournal, "adopt_snapshot", after_a_loss)
+        async with (
+            serving(area, mosquitto.settings(f"{area}-x"), redis_server.url, settings=settings),
+            client(mosquitto.settings(f"{area}-p0"), area, "p0") as participant,
+            asyncio.timeout(30),
+        ):
+            number = 0
+            while "refused: PARTS 0" not in caplog.text:
+                number += 1
+                await participant.ask(order(f"m{number}", 0, "sell", 10, "0.0450"))
+            report = await participant.ask(order("last", 0, "sell", 10, "0.0450"))
+            assert report["type"] == "accepted"
+    async with RedisJournal(redis_server.url, area, read_only=True) as reader:
+        assert await reader.read_snapshot() is None
+
+
+async def test_a_graceful_end_waits_for_the_last_snapshot_and_keeps_the_lease(
+    mosquitto: Mosquitto,
+    redis_server: RedisServer,
+    area: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    process, whole = os.getpid(), JournaledExchange.snapshot
+
+    def slow(core: JournaledExchange) -> Snapshot:
+        if os.getpid() != process:
+            time.sleep(1.5)
+        return whole(core)
+
+    monkeypatch.setattr(JournaledExchange, "snapshot", slow)
+    often = ServiceSettings(renew_s=0.02)
+    lease = {"lease_s": 1.0}
+    broker = mosquitto.settings(f"{area}-x")
+    async with serving(area, broker, redis_server.url, settings=often, journal=lease) as service:
+        for _ in range(3):
+            await service.request(AdvanceTime())
+        last = service.core.sequence
+        service.stop()
+        async with Redis.from_url(redis_server.url) as other:
+            for _ in range(12):
+                assert await other.exists(f"doe:{{{area}}}:lease")
+                await asyncio.sleep(0.1)
+    async with RedisJournal(redis_server.url, area, read_only=True) as reader:
+        found = await reader.read_snapshot()
+        assert found is not None
+        assert found.sequence == last

@@ -147,17 +147,21 @@ async def serving(
     points: int = 6,
     settings: ServiceSettings | None = None,
     rules: MarketRules | None = None,
+    journal: dict[str, Any] | None = None,
     **more: Any,
 ) -> AsyncIterator[Service]:
-    """Serve a market in this process; opens its session if it is new."""
+    """Serve a market in this process; opens its session if it is new.
+
+    ``journal`` has further arguments of the journal, and ``more`` those of the service.
+    """
     made = market(area, points, rules)
     async with (
-        RedisJournal(redis_url, area, owner="test", retry_for_s=5.0) as journal,
+        RedisJournal(redis_url, area, owner="test", retry_for_s=5.0, **journal or {}) as opened,
         MqttTransport(
             mqtt, made.topics.incoming, last_will(made.topics), ignore_retained=True
         ) as transport,
     ):
-        service = Service(made, transport, journal, settings=settings, **more)
+        service = Service(made, transport, opened, settings=settings, **more)
         running = asyncio.create_task(service.run())
         ready = asyncio.create_task(service.ready.wait())
         await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)

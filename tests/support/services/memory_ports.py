@@ -57,6 +57,9 @@ class MemoryJournal:
         self.snapshot = self._begun
         self.published_sequence = max(self.published_sequence, published)
 
+    async def archive_entries(self) -> None:
+        pass
+
     async def read_snapshot(self) -> Snapshot | None:
         return self.snapshot
 
