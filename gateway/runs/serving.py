@@ -25,6 +25,7 @@ from exchange.vocabulary.events import Refused
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
 from gateway.formats.faults import InputFaults
+from gateway.formats.strict_json import KEPT_REQUEST_BYTES
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Topics
@@ -122,7 +123,13 @@ async def serve(
             RedisJournal(redis_url, scenario.area, owner=owner)
         )
         transport = await stack.enter_async_context(
-            MqttTransport(settings, topics.incoming, will=last_will(topics), ignore_retained=True)
+            MqttTransport(
+                settings,
+                topics.incoming,
+                will=last_will(topics),
+                ignore_retained=True,
+                payload_at_most=KEPT_REQUEST_BYTES,
+            )
         )
         market = ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms())
         service = Service(market, transport, journal)
