@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from gateway.errors import BrokerRefusedError, MalformedPacketError, TransportError
 from gateway.ports import Outgoing
@@ -260,12 +261,12 @@ class MqttConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, or close it where the connection was given up meanwhile."""
-        assert isinstance(transport, asyncio.Transport)
+        wire_side = cast(asyncio.Transport, transport)  # of uvloop it is no such class
         if self.ended.done():
-            transport.abort()
+            wire_side.abort()
             return
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_BUFFERED_BYTES)
+        self._transport = wire_side
+        wire_side.set_write_buffer_limits(high=_BUFFERED_BYTES)
         wire = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):  # the broker may have closed it already
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
