@@ -152,7 +152,7 @@ def _body(data: bytes, start: int, end: int) -> tuple[int, int]:
     The first byte is looked at before the rest is there: garbage must not make a client wait.
     """
     if data[start] not in _KNOWN:
-        raise MalformedPacketError(f"a broker sends no packet {data[start]:#04x} to a client")
+        raise MalformedPacketError(f"a packet {data[start]:#04x}, which is not for a client")
     size = shift = 0
     for at in range(start + 1, min(start + 5, end)):
         size |= (data[at] & 0x7F) << shift

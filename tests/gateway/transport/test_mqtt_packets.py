@@ -437,10 +437,10 @@ def test_a_damaged_stream_is_packets_or_malformed(
 
 
 MALFORMED = {
-    "a CONNECT": (4, "10 00", "no packet 0x10"),
-    "quality of service 3": (5, "36 05 00 01 61 00 01", "no packet 0x36"),
-    "a PUBREC": (5, "50 02 00 01", "no packet 0x50"),
-    "flags of a PUBREL": (4, "60 02 00 01", "no packet 0x60"),
+    "a CONNECT": (4, "10 00", "packet 0x10, which"),
+    "quality of service 3": (5, "36 05 00 01 61 00 01", "packet 0x36, which"),
+    "a PUBREC": (5, "50 02 00 01", "packet 0x50, which"),
+    "flags of a PUBREL": (4, "60 02 00 01", "packet 0x60, which"),
     "a DISCONNECT of 3.1.1": (4, "e0 00", "DISCONNECT"),
     "a long length": (4, "30 ff ff ff ff 01", "more than four bytes"),
     "a large PINGRESP": (4, "d0 01 00", "PINGRESP"),
