@@ -3,6 +3,7 @@
 ``mqtt`` is the port.  It makes connections (``mqtt_client``), one after the other, from
 ``mqtt_settings``, and keeps what is published until it is confirmed (``mqtt_publications``).
 ``mqtt_packets`` writes the packets of a client, ``mqtt_reader`` reads those of a broker.
-``embedded_broker`` is for the demo, tests and one machine; ``library_hooks`` looks whether amqtt
-calls what it replaces.  ``participant_client`` sends requests and waits for their reports.
+``participant_client`` sends requests and waits for their reports.  ``embedded_broker`` is for the
+demo, tests and one machine; ``library_hooks`` looks whether amqtt calls what it replaces, and
+``broker_log`` drops amqtt's noise.
 """
