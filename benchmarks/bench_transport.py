@@ -1,8 +1,8 @@
-"""Processor time of the MQTT transport for one message: published, confirmed, received, acknowledged.
+"""Processor time of the MQTT transport for one message: published, received, acknowledged.
 
 One process sends itself messages of quality of service 1 over mosquitto, so the figures are the sum
-of both directions, without the broker's own time.  The port (:class:`MqttTransport`) stands beside
-aiomqtt, a client of the same kind on paho; each library is measured in turns in the same run.
+of both directions, without the broker's own time.  The port (``MqttTransport``) stands beside
+aiomqtt, a client of the same kind on paho; both are measured in turns.
 
 Run: ``python benchmarks/bench_transport.py [--messages 20000] [--waiting 64] [--rounds 5]``
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import socket
 import statistics
 import sys
 import tempfile
@@ -77,8 +79,15 @@ async def peer(server: Mosquitto, version: int, messages: int, waiting: int) -> 
     topic = "bench/peer"
     settings = server.settings("bench-peer", version)
     protocol = aiomqtt.ProtocolVersion.V5 if version == 5 else aiomqtt.ProtocolVersion.V311
+    quiet = logging.getLogger("peer")
+    quiet.setLevel(logging.CRITICAL)  # it warns of each call that waits
     async with aiomqtt.Client(
-        settings.host, settings.port, identifier="bench-peer", protocol=protocol
+        settings.host,
+        settings.port,
+        identifier="bench-peer",
+        protocol=protocol,
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        logger=quiet,
     ) as client:
         await client.subscribe(topic, 1)
         arrived = asyncio.Semaphore(waiting)
