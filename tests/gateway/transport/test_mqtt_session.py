@@ -309,6 +309,50 @@ async def test_an_old_number_acknowledges_no_new_message() -> None:
 
 
 @on_each_loop
+async def test_an_old_connections_message_is_not_acknowledged_in_the_new_one() -> None:
+    answers: list[Any] = []
+
+    async def ends(wire: Wire) -> None:
+        await wire.accepted()
+        wire.send(wire.message("a/a", b"old"))
+        await asyncio.sleep(0.05)
+
+    async def keeps_it_back(wire: Wire) -> None:
+        await wire.accepted()
+        answers.append(await wire.silent(0.3))
+        await wire.serve()
+
+    broker = ScriptedBroker(ends, keeps_it_back)
+    async with broker.running() as settings, reading(settings) as transport:
+        old = await first(transport)
+        await until(lambda: broker.connections == 2 and transport.connected)
+        transport.acknowledge([old])
+        await until(lambda: len(answers) == 1)
+    assert answers == [True]
+
+
+@on_each_loop
+async def test_messages_of_an_old_connection_come_once() -> None:
+    """What will be delivered again is not given out before, and what will not be is not lost."""
+
+    async def sends(wire: Wire) -> None:
+        await wire.accepted()
+        wire.send(wire.message("a/a", b"1", 1) + wire.message("a/a", b"0", 0))
+        await asyncio.sleep(0.05)
+
+    async def sends_again(wire: Wire) -> None:
+        await wire.accepted(present=True)
+        wire.send(wire.message("a/a", b"1", 1, flags=8) + wire.message("a/a", b"end", 1, 2))
+        await wire.serve()
+
+    broker = ScriptedBroker(sends, sends_again)
+    async with broker.running() as settings, reading(settings) as transport:
+        await until(lambda: [each.payload for each in transport._received][-1:] == [b"end"])
+        messages = await transport.receive(10)
+        assert [each.payload for each in messages] == [b"0", b"1", b"end"]
+
+
+@on_each_loop
 @pytest.mark.parametrize("version", [4, 5])
 async def test_retained_messages_are_acknowledged_and_ignored(version: int) -> None:
     async def retains(wire: Wire) -> None:
