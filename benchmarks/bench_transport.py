@@ -4,7 +4,7 @@ One process sends itself messages of quality of service 1 over mosquitto, so the
 of both directions, without the broker's own time.  The port (``MqttTransport``) stands beside
 aiomqtt, a client of the same kind on paho; both are measured in turns.
 
-Run: ``python benchmarks/bench_transport.py [--messages 20000] [--waiting 64] [--rounds 5]``
+Run: ``python benchmarks/bench_transport.py [--messages 10000] [--waiting 64] [--rounds 5]``
 """
 
 from __future__ import annotations
