@@ -5,7 +5,8 @@
     GatewayError
     ├── TransportError                the broker cannot be reached
     │   ├── BrokerRefusedError        the broker refused the connection
-    │   ├── PublishRefusedError       the broker refused a message (MQTT 5 only)
+    │   ├── PublishRefusedError       no broker takes the message, or this one refused it
+    │   ├── MalformedPacketError      the broker sent what MQTT does not allow
     │   └── UnfitLibraryError         a library has another version than we can use
     └── JournalError                  the journal cannot be written or read
         ├── JournalUnavailableError   its server did not answer for too long
@@ -34,7 +35,23 @@ class BrokerRefusedError(TransportError):
 
 
 class PublishRefusedError(TransportError):
-    """The broker refused a message; the text names topic and reason."""
+    """The broker refused a message, or no broker would take it; the text names topic and reason."""
+
+
+class MalformedPacketError(TransportError):
+    """The broker sent what MQTT does not allow.
+
+    Parameters
+    ----------
+    what
+        What it sent.
+    code
+        The reason code of MQTT 5 for it.
+    """
+
+    def __init__(self, what: str, code: int = 0x81) -> None:
+        super().__init__(f"the broker sent {what}")
+        self.code = code
 
 
 class UnfitLibraryError(TransportError):

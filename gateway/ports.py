@@ -39,13 +39,15 @@ class Outgoing:
 class Incoming:
     """A message received and not acknowledged yet.
 
-    ``message_id`` and ``connection`` belong to the transport, which acknowledges by them.
+    ``message_id`` and ``connection`` belong to the transport, which acknowledges by them.  ``qos``
+    is the quality of service: at 0 there is nothing to acknowledge, and the message comes once.
     """
 
     topic: str
     payload: bytes
     message_id: int = 0
     connection: int = 0
+    qos: int = 1
 
 
 class Transport(Protocol):
@@ -78,7 +80,8 @@ class Transport(Protocol):
         """Acknowledge messages to the broker, which then forgets them.
 
         The broker delivers unacknowledged messages again after the connection, or the process,
-        was lost.  A message of an earlier connection is ignored: it is delivered again.
+        was lost.  A message of an earlier connection is ignored: it is delivered again.  One at
+        quality of service 0 is ignored, too: the broker knows it no longer.
         """
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
@@ -86,7 +89,7 @@ class Transport(Protocol):
 
         The messages are handed over at once, awaited or not.  Without a connection they wait,
         and go out in the same order when it is back.  Awaiting the future may raise
-        :class:`PublishRefusedError`.
+        :class:`PublishRefusedError`: a message was refused, and the others are confirmed.
         """
 
 

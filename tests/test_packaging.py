@@ -16,7 +16,7 @@ from project import PACKAGES, ROOT
 
 from gateway.formats import optional_packages
 
-PRIVATE_NAMES_USED = ("aiomqtt", "amqtt", "paho-mqtt", "pandapower")
+PRIVATE_NAMES_USED = ("amqtt", "pandapower")
 
 
 @cache

@@ -29,6 +29,7 @@ from gateway.demo.summary import Summary, adversary_count
 from gateway.demo.trading_agent import Agent, WantedOrder
 from gateway.errors import GatewayError
 from gateway.formats.input_files import bundled
+from gateway.formats.strict_json import KEPT_REQUEST_BYTES
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.replay import replay_journal
@@ -172,6 +173,7 @@ class _Day:
                 self.topics.incoming,
                 will=last_will(self.topics),
                 ignore_retained=True,
+                payload_at_most=KEPT_REQUEST_BYTES,
             )
         )
         terms = self.scenario.terms({c.connection_point: c.participant for c in self.customers})

@@ -22,6 +22,9 @@ _T = TypeVar("_T")
 MAX_REQUEST_BYTES = 8_192
 """Size of the largest request that is read; an order needs less than a tenth of it."""
 
+KEPT_REQUEST_BYTES = 65_536
+"""What is kept of a message; a longer one is cut off here, and refused by its size like this."""
+
 _CLIENT_ID: TypeAdapter[str] = TypeAdapter(ClientId, config=ConfigDict(strict=True))
 
 

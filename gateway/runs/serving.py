@@ -32,6 +32,7 @@ from gateway.errors import (
     SequenceGapError,
     StaleWriterError,
 )
+from gateway.formats.strict_json import KEPT_REQUEST_BYTES
 from gateway.formats.urls import shown_url
 from gateway.messages.topics import Topics
 from gateway.operations.endpoint import Endpoint
@@ -198,6 +199,7 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
                 topics.incoming,
                 will=last_will(topics),
                 ignore_retained=True,
+                payload_at_most=KEPT_REQUEST_BYTES,
             )
         )
         service = Service(

@@ -7,7 +7,11 @@ acknowledged.  After a failure before that, the broker delivers the messages aga
 Run it inside its transport and journal::
 
     async with RedisJournal(url, area) as journal, MqttTransport(
-        settings, topics.incoming, will=last_will(topics), ignore_retained=True
+        settings,
+        topics.incoming,
+        will=last_will(topics),
+        ignore_retained=True,
+        payload_at_most=KEPT_REQUEST_BYTES,
     ) as transport:
         service = Service(market, transport, journal)
         await service.run()

@@ -1,7 +1,9 @@
-"""Messages over MQTT: connection, embedded broker, and a participant's client.
+"""Messages over MQTT: our own session, an embedded broker, and a participant's client.
 
-``mqtt`` is the port, on the client ``mqtt_client`` with manual acknowledgements.
-``embedded_broker`` is for the demo, tests and one machine; ``participant_client`` sends requests
-and waits for their reports.  ``library_hooks`` looks whether amqtt and aiomqtt call what these
-replace in them.
+``mqtt`` is the port.  It makes connections (``mqtt_client``), one after the other, from
+``mqtt_settings``, and keeps what is published until it is confirmed (``mqtt_publications``).
+``mqtt_packets`` writes the packets of a client, ``mqtt_reader`` reads those of a broker.
+``participant_client`` sends requests and waits for their reports.  ``embedded_broker`` is for the
+demo, tests and one machine; ``library_hooks`` looks whether amqtt calls what it replaces, and
+``broker_log`` drops amqtt's noise.
 """

@@ -12,7 +12,7 @@ it accepts, so the broker's side needs nothing more (a test looks at the sockets
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -28,10 +28,13 @@ from amqtt.session import Session
 
 from gateway.errors import TransportError
 from gateway.messages.topics import Rights, covers
+from gateway.transport.broker_log import nothing_logged
 from gateway.transport.library_hooks import check_attributes, check_hooks
 from gateway.transport.mqtt_client import MqttSettings
 
 _REFUSED_SUBSCRIPTION = 0x80  # return code of SUBACK
+_SHUTDOWN_S = 5.0  # amqtt's shutdown has this long
+_CANCELLATIONS = 3  # amqtt may lose one
 _FAREWELL_S = 1.0  # a replaced connection has this long to end before it is cancelled
 
 # Methods of amqtt's broker that ours replaces, and what else it uses of amqtt's private names.
@@ -55,20 +58,6 @@ _USED = (
     "_stop_handler",
     "_tasks_queue",
 )
-
-
-class _Departures(logging.Filter):
-    """Drops amqtt's log records of clients that disconnect while a message is sent to them.
-
-    This is not an error: the message stays in the client's session.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "the handler is closed" not in record.getMessage()
-
-
-for _source in ("amqtt.broker", "amqtt.mqtt.protocol.handler"):
-    logging.getLogger(_source).addFilter(_Departures())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +91,21 @@ class _FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
         return StreamReaderAdapter(stream)
 
 
+class _OpenWriter:
+    """A writer that says, like asyncio's own loop and unlike uvloop, when its wire is closed."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+    def write(self, data: bytes) -> None:
+        if self._writer.transport.is_closing():
+            raise ConnectionResetError("the connection is closed")
+        self._writer.write(data)
+
+
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     """amqtt's broker, restricted to the rights of each account.
 
@@ -118,6 +122,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         self._accounts = accounts
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._serving: dict[str, asyncio.Task[None]] = {}
+        self._ending = False
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
@@ -127,19 +132,35 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         assert task is not None
         self._connections[task] = writer
         try:
-            await super().stream_connected(reader, writer, listener_name)
-        except asyncio.CancelledError:
-            pass  # only drop_connections cancels, and it ignores the outcome
+            if not self._ending:
+                await super().stream_connected(reader, _OpenWriter(writer), listener_name)
+        except (asyncio.CancelledError, ConnectionError):
+            pass  # only the end of the broker cancels, and it ignores the outcome
         finally:
             del self._connections[task]
             writer.close()
 
-    async def drop_connections(self) -> None:
-        """Close the connections that are still open after a shutdown."""
-        tasks = list(self._connections)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def end(self) -> None:
+        """Stop listening and drop all connections.
+
+        amqtt's own shutdown cancels the reading of each connection and waits for it; where bytes
+        come in the same moment, the cancellation is lost and the wait has no end.  A connection
+        that is cut ends by itself.
+        """
+        self._ending = True
+        for server in self._servers.values():
+            server.instance.close()  # or clients would come back meanwhile
+        for writer in self._connections.values():
+            writer.transport.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SHUTDOWN_S):
+                await self.shutdown()
+        for _ in range(_CANCELLATIONS):
+            if not self._connections:
+                break
+            for task in self._connections:
+                task.cancel()
+            await asyncio.wait(self._connections, timeout=_FAREWELL_S)
         await asyncio.sleep(0)  # the transports close in the loop's next round
 
     async def _initialize_client_session(
@@ -380,6 +401,6 @@ class EmbeddedBroker:
     async def __aexit__(self, *exc_info: object) -> None:
         """Stop listening and drop all connections."""
         if self._broker is not None:
-            await self._broker.shutdown()
-            await self._broker.drop_connections()
+            with nothing_logged():
+                await self._broker.end()
             self._broker = None

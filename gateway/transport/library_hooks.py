@@ -1,8 +1,8 @@
 """Whether a library still calls the methods that a class of ours replaces in it.
 
-Our broker and client replace private methods of amqtt and aiomqtt.  If another version of a library
-had no such method, or called another one, ours would never run, and no error would say so: the
-broker would serve every client everything.  So both look before they start.
+Our embedded broker replaces private methods of amqtt.  If another version of amqtt had no such
+method, or called another one, ours would never run, and no error would say so: the broker would
+serve every client everything.  So it looks before it starts.
 """
 
 from __future__ import annotations
@@ -96,6 +96,6 @@ def _unfit(package: str, why: str) -> UnfitLibraryError:
         needed = []
     asked = (each for each in needed if re.match(rf"{package}(?![\w.-])", each))
     return UnfitLibraryError(
-        f"{package} {version(package)} does not fit: {why}, which access control and"
-        f" acknowledgements need; install {next(asked, package)}"
+        f"{package} {version(package)} does not fit: {why}, which access control needs;"
+        f" install {next(asked, package)}"
     )

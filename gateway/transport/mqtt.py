@@ -1,42 +1,45 @@
 """The Transport port over MQTT: a connection that is made anew after interruptions.
 
 Messages are acknowledged when the service asks for it, published in order within the window that
-the broker allows, and never passed to a connection that the broker has not accepted.
+the broker allows, and never passed to a connection that the broker has not accepted.  What is not
+confirmed when a connection ends goes out first on the next, in the same order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import deque
 from collections.abc import Sequence
 from typing import Self
 
-import aiomqtt
-import paho.mqtt.client as mqtt
-from aiomqtt.exceptions import MqttConnectError
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
-
-from gateway.errors import BrokerRefusedError, PublishRefusedError, TransportError
+from gateway.errors import BrokerRefusedError, TransportError
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt_client import (
+    ConnectionRefusedByBrokerError,
     Handlers,
-    ManualAckClient,
+    MqttConnection,
     MqttSettings,
-    PackedProperties,
-    number,
-    properties,
+    UnansweredError,
 )
+from gateway.transport.mqtt_packets import (
+    PUBREC,
+    disconnect_packet,
+    puback_packets,
+    reply_packet,
+)
+from gateway.transport.mqtt_publications import Publications
+from gateway.transport.mqtt_reader import ConnAck, PubAck, Publish
 
 __all__ = ["MqttSettings", "MqttTransport"]
 
 _LOG = logging.getLogger(__name__)
-_UNSUPPORTED_PROTOCOL = (1, 132)  # return codes of MQTT 3.1.1 and of MQTT 5
-_FIRST_FAILURE = 0x80  # return codes from here on are failures, in both versions
-_CONTENT_TYPE = "application/json"
+_UNSUPPORTED_PROTOCOL = (1, 0x84)  # return codes of MQTT 3.1.1 and of MQTT 5
+_TOO_MANY = 0x93
+_FIRST_WAIT_S = 0.05  # before the second attempt; doubles from attempt to attempt
+_LONGEST_WAIT_S = 1.0  # where the broker answers, but connections end soon
+_LASTING_S = 1.0  # a connection that lasted so long was a good one
 
 
 class MqttTransport:
@@ -52,8 +55,10 @@ class MqttTransport:
     will
         Message that the broker publishes, retained, when the connection breaks.
     ignore_retained
-        Receive no retained messages (MQTT 5 only).  An order that was published as retained would
-        otherwise reach the exchange again with every connection.
+        Take no retained messages.  An order that was published as retained would otherwise reach
+        the exchange again with every connection.
+    payload_at_most
+        Bytes of a payload that are kept; the rest of a longer one is cut off.
     """
 
     def __init__(
@@ -63,31 +68,32 @@ class MqttTransport:
         will: Outgoing | None = None,
         *,
         ignore_retained: bool = False,
+        payload_at_most: int | None = None,
     ) -> None:
         self._settings = settings
         self._subscriptions = tuple(subscriptions)
         self._will = will
-        self._retain_handling = (
-            SubscribeOptions.RETAIN_DO_NOT_SEND
-            if ignore_retained
-            else SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+        self._ignore_retained = ignore_retained
+        self._payload_at_most = payload_at_most
+        self._tls = ssl.create_default_context() if settings.tls else None
+        self._handlers = Handlers(
+            self._on_accepted, self._on_received, self._on_confirmed, self._pump
         )
-        self._handlers = Handlers(self._on_accepted, self._on_message, self._on_confirmed)
         self._version = settings.version or 5
-        self._client: ManualAckClient | None = None
+        self._link: MqttConnection | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._received: deque[Incoming] = deque()
+        self._unacknowledged: dict[int, Incoming] = {}
+        self._dropped = 0
         self._arrived = asyncio.Event()
         self._connection = 0
-        self._outgoing: deque[tuple[Outgoing, _PublishBatch]] = deque()
-        self._under_way: dict[int, tuple[str, _PublishBatch]] = {}
-        self._window = settings.inflight_out
-        self._properties: dict[int | None, Properties] = {}
+        self._publications = Publications(settings.inflight_out)
+        self._last_failure = ""
 
     @property
     def connected(self) -> bool:
         """Whether there is a connection right now."""
-        return self._client is not None and self._client.is_up
+        return self._link is not None and self._link.is_up
 
     @property
     def connections(self) -> int:
@@ -114,6 +120,7 @@ class MqttTransport:
                 raise TransportError(
                     f"no connection to the MQTT broker at {self._settings.host}:"
                     f"{self._settings.port} within {self._settings.connect_within_s:g} s"
+                    f"{self._last_failure}"
                 )
         except BaseException:
             await self._stop_keeper()
@@ -125,8 +132,7 @@ class MqttTransport:
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect; futures of unconfirmed messages are cancelled."""
         await self._stop_keeper()
-        for _, batch in (*self._outgoing, *self._under_way.values()):
-            batch.confirmed.cancel()
+        self._publications.cancel()
 
     async def receive(self, at_most: int) -> list[Incoming]:
         """Wait for messages; return at least one and at most ``at_most``, oldest first."""
@@ -138,83 +144,86 @@ class MqttTransport:
             self._arrived.clear()
             await self._arrived.wait()
         count = min(at_most, len(self._received))
-        return [self._received.popleft() for _ in range(count)]
+        messages = [self._received.popleft() for _ in range(count)]
+        if self._dropped and not self._received:
+            _LOG.warning("%d messages at quality of service 0 were dropped", self._dropped)
+            self._dropped = 0
+        return messages
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
-        """Acknowledge messages to the broker, which then forgets them."""
-        if self._client is None:
+        """Acknowledge messages to the broker, which then forgets them.
+
+        One at quality of service 0 has nothing to acknowledge.
+        """
+        if self._link is None or not self._link.is_up:
             return
-        for message in messages:
-            # The broker numbers messages anew in each connection: an old number would acknowledge
-            # another message.
-            if message.connection == self._connection and self._client.is_up:
-                self._client.paho.ack(message.message_id, 1)
+        known = self._unacknowledged
+        # The broker numbers messages anew in each connection, and again after an acknowledgement:
+        # an old number would acknowledge another message.
+        own = [each for each in messages if known.get(each.message_id) is each]
+        for each in own:
+            del known[each.message_id]
+        packets = puback_packets([each.message_id for each in own if each.qos == 1])
+        for each in own:
+            if each.qos == 2:
+                packets += reply_packet(PUBREC, each.message_id)
+        if packets:
+            self._link.write(packets)
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
         """Hand over messages in order; the future is done when all are confirmed."""
-        batch = _PublishBatch(len(messages), asyncio.get_running_loop().create_future())
-        self._outgoing.extend((message, batch) for message in messages)
+        confirmed = self._publications.add(messages)
         self._pump()
-        return batch.confirmed
+        return confirmed
 
     def reconnect(self) -> None:
         """Break the connection; it and its subscriptions are made anew."""
-        if self._client is not None and self._client.is_up:
-            self._client.cut()
+        if self._link is not None:
+            self._link.end("broken on purpose")
 
     def _pump(self) -> None:
-        """Pass messages to paho, as many as the broker allows unconfirmed at a time."""
-        client = self._client
-        if client is None or not client.is_up:
-            # While another thread connects, paho would send a message before its CONNECT.
+        """Write messages, as many as the broker and the write buffer take."""
+        link = self._link
+        if link is None or not link.is_up:
             return
-        while self._outgoing and len(self._under_way) < self._window:
-            message, batch = self._outgoing.popleft()
-            # paho keeps the message until it is confirmed and sends it again after a
-            # reconnection.
-            info = client.paho.publish(
-                message.topic, message.payload, 1, message.retain, self._publish_properties(message)
-            )
-            self._under_way[info.mid] = (message.topic, batch)
+        while link.writable and (packets := self._publications.next_packets()):
+            link.write(packets)
+            if not link.has_room:
+                # uvloop writes, or pauses the writing, at the end of this round.
+                asyncio.get_running_loop().call_soon(self._pump)
+                return
 
-    def _publish_properties(self, message: Outgoing) -> Properties | None:
-        if self._version != 5:
-            return None
-        expiry = message.expires_after_s
-        if expiry not in self._properties:
-            fresh = properties(PacketTypes.PUBLISH)
-            fresh.ContentType = _CONTENT_TYPE
-            if expiry is not None:
-                fresh.MessageExpiryInterval = expiry
-            self._properties[expiry] = PackedProperties(fresh)
-        return self._properties[expiry]
-
-    def _on_message(self, message: mqtt.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""  # an unknown topic: the service ignores the message and acknowledges it
-        self._received.append(
-            Incoming(topic, bytes(message.payload), message.mid, self._connection)
-        )
+    def _on_received(self, messages: list[Publish]) -> None:
+        ignored: list[Incoming] = []
+        at_most = self._payload_at_most
+        for topic, payload, qos, packet_id, retain in messages:
+            message = Incoming(topic, payload[:at_most], packet_id, self._connection, qos)
+            if qos:
+                self._unacknowledged[packet_id] = message
+            elif len(self._received) >= self._settings.inflight_in:
+                self._dropped += 1
+                continue
+            if retain and self._ignore_retained:
+                ignored.append(message)
+            else:
+                self._received.append(message)
+        self.acknowledge(ignored)
+        if self._version == 5 and len(self._unacknowledged) > self._settings.inflight_in:
+            assert self._link is not None
+            self._link.end("the broker sent more than it may", disconnect_packet(5, _TOO_MANY))
         self._arrived.set()
 
-    def _on_confirmed(self, mid: int, reason: ReasonCode) -> None:
-        topic, batch = self._under_way.pop(mid, ("", None))
-        if batch is None:
-            return
-        if reason.is_failure:
-            batch.fail(PublishRefusedError(f"the broker refused a message to {topic}: {reason}"))
-        batch.confirm_one()
-        if self._outgoing:
-            # Not within paho's callback, which holds paho's locks.
-            asyncio.get_running_loop().call_soon(self._pump)
+    def _on_confirmed(self, confirmations: list[PubAck]) -> None:
+        self._publications.confirm(confirmations)
+        self._pump()
 
-    def _on_accepted(self, receive_maximum: int) -> None:
+    def _on_accepted(self, answer: ConnAck) -> None:
         self._connection += 1
-        self._window = min(self._settings.inflight_out, receive_maximum)
-        # Queued messages came over a connection that has ended; they are delivered again.
-        self._received.clear()
+        self._publications.begin(self._version, answer)
+        # Messages came over a connection that has ended.  They are delivered again, but for those
+        # at quality of service 0.
+        self._unacknowledged.clear()
+        self._received = deque(each for each in self._received if not each.qos)
 
     async def _keep_connected(self, first: asyncio.Event) -> None:
         """Connect, subscribe, wait until the connection breaks, and begin again.
@@ -222,56 +231,60 @@ class MqttTransport:
         Errors are raised only before ``first`` is set: a refusal at the start is a wrong
         configuration, a later one may be temporary.
         """
-        backoff = 0.05
+        loop = asyncio.get_running_loop()
+        wait_s = _FIRST_WAIT_S
         while True:
-            try:
-                if self._client is None:
-                    self._client = ManualAckClient(
-                        self._settings, self._version, self._will, self._handlers
-                    )
-                async with self._client as client:
-                    if self._subscriptions:
-                        await self._subscribe(client)
-                    backoff = 0.05
-                    first.set()
-                    self._pump()
-                    await client.until_disconnected()
-            except MqttConnectError as refusal:
-                if not self._downgraded(refusal) and not first.is_set():
-                    raise BrokerRefusedError(
-                        f"the MQTT broker refused the connection: {refusal}"
-                    ) from None
-            except aiomqtt.MqttError as error:
-                if not first.is_set() and self._settings.version is None:
-                    # Some brokers of 3.1.1 do not refuse MQTT 5, but wait for the rest of a
-                    # packet they misread: the versions 5 and 4 (3.1.1) take turns.
-                    self._version, self._client = 4 if self._version == 5 else 5, None
-                _LOG.warning("MQTT connection: %s; trying again in %.2f s", error, backoff)
-            except BrokerRefusedError as refusal:
+            began, connections = loop.time(), self._connection
+            link = self._link = MqttConnection(
+                self._settings, self._version, self._tls, self._handlers
+            )
+            why = await self._serve_one(link, first)
+            link.end(why, disconnect_packet(self._version))
+            self._publications.interrupt()
+            if loop.time() - began > _LASTING_S and self._connection > connections:
+                wait_s = _FIRST_WAIT_S
+            _LOG.warning("MQTT connection: %s; trying again in %.2f s", why, wait_s)
+            self._last_failure = f"; the last attempt: {why}"
+            await asyncio.sleep(wait_s)
+            longest_s = self._settings.longest_backoff_s
+            if self._connection > connections:
+                longest_s = min(longest_s, _LONGEST_WAIT_S)
+            wait_s = min(2 * wait_s, longest_s)
+
+    async def _serve_one(self, link: MqttConnection, first: asyncio.Event) -> str:
+        """Keep one connection until it is over; return why it is."""
+        try:
+            await link.open(self._will)
+            if self._subscriptions:
+                await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
+            first.set()
+            self._pump()
+            return await asyncio.shield(link.ended)  # a cancellation is not its end
+        except ConnectionRefusedByBrokerError as refusal:
+            speaks_5 = refusal.code not in _UNSUPPORTED_PROTOCOL
+            if speaks_5 or self._settings.version is not None or self._version != 5:
                 if not first.is_set():
                     raise
-                _LOG.error("%s; trying again in %.2f s", refusal, backoff)
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, self._settings.longest_backoff_s)
-
-    def _downgraded(self, refusal: MqttConnectError) -> bool:
-        """Change to MQTT 3.1.1 where the broker does not speak MQTT 5; return whether it did."""
-        may_fall_back = self._settings.version is None and self._version == 5
-        if not (may_fall_back and number(refusal.rc) in _UNSUPPORTED_PROTOCOL):
-            return False
-        self._version, self._client = 4, None
-        return True
-
-    async def _subscribe(self, client: ManualAckClient) -> None:
-        """Subscribe, also where the broker has kept the session, and check its answer."""
-        if self._version == 5:
-            options = SubscribeOptions(qos=1, retainHandling=self._retain_handling)
-            codes = await client.subscribe([(each, options) for each in self._subscriptions])
-        else:
-            codes = await client.subscribe([(each, 1) for each in self._subscriptions])
-        for topic, code in zip(self._subscriptions, codes, strict=True):
-            if number(code) >= _FIRST_FAILURE:
-                raise BrokerRefusedError(f"the MQTT broker refused the subscription to {topic}")
+            else:
+                self._version = 4
+            return str(refusal)
+        except BrokerRefusedError as refusal:
+            if not first.is_set():
+                raise
+            return str(refusal)
+        except UnansweredError as error:
+            # Some brokers of 3.1.1 do not refuse MQTT 5, but wait for the rest of a packet that
+            # they misread, or close: the versions 5 and 4 (3.1.1) take turns.
+            if not first.is_set() and self._settings.version is None:
+                self._version = 4 if self._version == 5 else 5
+            return str(error)
+        except TransportError as error:
+            return str(error)
+        except Exception as bug:
+            if not first.is_set():
+                raise TransportError(f"no connection to the MQTT broker: {bug!r}") from bug
+            _LOG.exception("the MQTT connection ended with an internal error")
+            return repr(bug)
 
     async def _stop_keeper(self) -> None:
         if self._keeper is not None:
@@ -279,28 +292,5 @@ class MqttTransport:
             await asyncio.wait({self._keeper})
             self._keeper = None
             self._arrived.set()
-
-
-class _PublishBatch:
-    """Messages handed over together, and the future that is done when all are confirmed."""
-
-    __slots__ = ("_open", "_refusal", "confirmed")
-
-    def __init__(self, count: int, confirmed: asyncio.Future[None]) -> None:
-        self._open = count
-        self._refusal: PublishRefusedError | None = None
-        self.confirmed = confirmed
-        if count == 0:
-            confirmed.set_result(None)
-
-    def fail(self, refusal: PublishRefusedError) -> None:
-        self._refusal = refusal
-
-    def confirm_one(self) -> None:
-        self._open -= 1
-        if self._open or self.confirmed.done():
-            return
-        if self._refusal is None:
-            self.confirmed.set_result(None)
-        else:
-            self.confirmed.set_exception(self._refusal)
+        if self._link is not None:
+            await self._link.close()

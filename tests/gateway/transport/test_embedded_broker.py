@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import aiomqtt
 import gateway_servers
 import pytest
 from gateway_market import START, client, order, serving
-from gateway_servers import SecuredMosquitto
+from gateway_servers import SecuredMosquitto, cut
 from listening import until
 
 from exchange.vocabulary.rules import TSO
@@ -80,11 +79,6 @@ async def secured(
         )
 
 
-def cut(transport: MqttTransport) -> None:
-    """Cut the wire without a DISCONNECT, so that the broker publishes the will."""
-    transport._client.paho.socket().shutdown(socket.SHUT_RDWR)
-
-
 async def heard_within(transport: MqttTransport, seconds: float) -> list[Incoming]:
     messages: list[Incoming] = []
     try:
@@ -128,7 +122,7 @@ async def test_last_will_on_a_foreign_topic_is_not_published(
 async def test_last_will_that_its_client_may_not_publish_is_refused(
     own: EmbeddedBroker, topic: str
 ) -> None:
-    # paho would not send such a will, so the CONNECT is put together here.
+    # Our client would not send such a will, so the CONNECT is put together here.
     def field(text: str) -> bytes:
         return len(text).to_bytes(2, "big") + text.encode()
 

@@ -1,4 +1,4 @@
-"""Broker and client do not start where their library would not call what they replace in it."""
+"""The broker does not start where its library would not call what it replaces in it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 from amqtt.broker import Broker
 
-from gateway.errors import TransportError, UnfitLibraryError
-from gateway.transport import embedded_broker, mqtt_client
+from gateway.errors import UnfitLibraryError
+from gateway.transport import embedded_broker
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.library_hooks import check_attributes, check_hooks
-from gateway.transport.mqtt import MqttTransport
-from gateway.transport.mqtt_client import Handlers, ManualAckClient, MqttSettings
-
-SETTINGS = MqttSettings("127.0.0.1", 1, "x", connect_within_s=0.2, answer_within_s=0.2)
 
 
 class Library:
@@ -79,32 +75,24 @@ def test_a_missing_attribute_is_an_error() -> None:
         check_attributes(ours()(), ("_allowed", "_sessions"), "amqtt")
 
 
-@pytest.mark.parametrize(
-    ("cls", "module"),
-    [(embedded_broker._Broker, embedded_broker), (ManualAckClient, mqtt_client)],
-)
-def test_every_replaced_method_is_looked_at(cls: type, module: Any) -> None:
-    library = cls.__bases__[0]
+def test_every_replaced_method_is_looked_at() -> None:
     replaced = {
         name
-        for name, each in vars(cls).items()
-        if inspect.isfunction(each) and hasattr(library, name) and name != "__init__"
+        for name, each in vars(embedded_broker._Broker).items()
+        if inspect.isfunction(each) and hasattr(Broker, name) and name != "__init__"
     }
-    assert replaced == set(module._HOOKS)
+    assert replaced == set(embedded_broker._HOOKS)
 
 
-@pytest.mark.parametrize(
-    ("module", "cls"), [(embedded_broker, "_Broker"), (mqtt_client, "ManualAckClient")]
-)
-def test_every_private_name_of_the_library_is_looked_at(module: Any, cls: str) -> None:
+def test_every_private_name_of_the_library_is_looked_at() -> None:
     """Names that our class uses as ``self._x`` and does not define itself."""
-    ours_only = getattr(module, cls)
+    ours_only = embedded_broker._Broker
     source = inspect.getsource(ours_only)
     used = set(re.findall(r"\bself\.(_[a-z]\w*)", source))
     begun = set(
         re.findall(r"^ +self\.(_[a-z]\w*).* = ", inspect.getsource(ours_only.__init__), re.M)
     )
-    assert used - begun - set(vars(ours_only)) <= set(module._USED)
+    assert used - begun - set(vars(ours_only)) <= set(embedded_broker._USED)
 
 
 @pytest.mark.parametrize("name", embedded_broker._HOOKS)
@@ -118,16 +106,3 @@ async def test_the_broker_does_not_listen_without_its_hooks(
     with pytest.raises(UnfitLibraryError, match=f"amqtt .* has no method {name}"):
         await broker.__aenter__()
     assert broker.port == 0
-
-
-async def test_the_client_does_not_connect_without_its_hooks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    library = ManualAckClient.__bases__[0]
-    monkeypatch.delattr(library, "_on_message")
-    nothing = Handlers(lambda _: None, lambda _: None, lambda *_: None)
-    with pytest.raises(UnfitLibraryError, match=r"aiomqtt .* has no method _on_message"):
-        ManualAckClient(SETTINGS, 5, None, nothing)
-    with pytest.raises(TransportError, match=r"aiomqtt .* has no method _on_message"):
-        async with MqttTransport(SETTINGS, ()):
-            pass

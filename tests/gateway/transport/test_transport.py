@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gateway_servers import MakeSettings, Mosquitto, free_port, steal
+from gateway_servers import MakeSettings, Mosquitto, cut, free_port, steal
 from listening import until
 
 from gateway.errors import BrokerRefusedError, TransportError
@@ -39,12 +39,6 @@ async def nothing_more(transport: MqttTransport, seconds: float = 0.3) -> bool:
     except TimeoutError:
         return True
     return False
-
-
-def break_connection(transport: MqttTransport) -> None:
-    """Cut the wire: no DISCONNECT is sent."""
-    wire = transport._client.paho.socket()
-    wire.shutdown(socket.SHUT_RDWR)
 
 
 def numbered(topic: str, count: int) -> list[Outgoing]:
@@ -114,7 +108,7 @@ async def test_broken_connection_is_survived_and_nothing_handed_over_is_lost(
     ):
         await writer.publish([Outgoing(f"{area}/a", b"before")])
         await received(reader, 1)
-        break_connection(writer)
+        cut(writer)
         await until(lambda: not writer.connected)
         during = writer.publish(numbered(f"{area}/a", 20))
         await during
@@ -130,7 +124,7 @@ async def test_reader_hears_again_after_its_connection_broke(
         MqttTransport(broker("reader"), [f"{area}/+"]) as reader,
         MqttTransport(broker("writer")) as writer,
     ):
-        break_connection(reader)
+        cut(reader)
         await until(lambda: not reader.connected)
         await until(lambda: reader.connected)
         await asyncio.sleep(0.1)  # the subscription follows the connection
@@ -191,7 +185,7 @@ async def test_unacknowledged_messages_come_again(
             first, second, third = await reader.receive(10)
             reader.acknowledge([first])
             await asyncio.sleep(0.1)
-            break_connection(reader)
+            cut(reader)
             await until(lambda: len(reader._received) == 2)
             # An acknowledgement of the old connection must not touch the new one's messages.
             reader.acknowledge([second, third])
@@ -241,7 +235,7 @@ async def test_will_is_published_when_the_connection_breaks(
         MqttTransport(broker("reader"), [f"{area}/+"]) as reader,
         MqttTransport(broker("mortal"), will=will) as mortal,
     ):
-        break_connection(mortal)
+        cut(mortal)
         assert (await received(reader, 1))[0].payload == b"gone"
 
 
@@ -249,14 +243,15 @@ async def test_at_most_the_window_is_unconfirmed(broker: MakeSettings, area: str
     settings = replace(broker("writer"), inflight_out=7)
     async with MqttTransport(settings) as writer:
         confirmed = writer.publish(numbered(f"{area}/a", 100))
-        assert len(writer._under_way) == 7
+        assert len(writer._publications.under_way) == 7
         await confirmed
-        assert not writer._under_way
+        assert not writer._publications.under_way
 
 
 async def test_no_delay_on_both_sides(embedded_broker: EmbeddedBroker) -> None:
     async with MqttTransport(embedded_broker.settings("reader")) as transport:
-        wire = transport._client.paho.socket()
+        assert transport._link is not None
+        wire = transport._link._transport.get_extra_info("socket")
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         _, handler = embedded_broker._broker._sessions["reader"]
         accepted = handler.writer._writer.get_extra_info("socket")

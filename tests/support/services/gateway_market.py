@@ -19,6 +19,7 @@ from doe_allocation.allocation.curtailment import Curtailment
 from exchange.handlers.order_requests import OrderRequests
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
+from gateway.formats.strict_json import KEPT_REQUEST_BYTES
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Topics
 from gateway.publishing.publisher import last_will
@@ -158,7 +159,11 @@ async def serving(
     async with (
         RedisJournal(redis_url, area, owner="test", retry_for_s=5.0, **journal or {}) as opened,
         MqttTransport(
-            mqtt, made.topics.incoming, last_will(made.topics), ignore_retained=True
+            mqtt,
+            made.topics.incoming,
+            last_will(made.topics),
+            ignore_retained=True,
+            payload_at_most=KEPT_REQUEST_BYTES,
         ) as transport,
     ):
         service = Service(made, transport, opened, settings=settings, **more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 
 from gateway.journal.embedded_redis import RedisBinary, bundled_binary, installed_binary
 from gateway.messages.topics import Rights
+from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 
 MakeSettings = Callable[[str], MqttSettings]
@@ -79,6 +81,16 @@ async def steal(settings: MqttSettings, *, clean: bool, unsubscribe: str | None 
         except aiomqtt.MqttError:
             await asyncio.sleep(0.05)  # its owner was quicker
     raise AssertionError("the session could not be taken over")
+
+
+def cut(transport: MqttTransport) -> None:
+    """Cut the wire without a DISCONNECT, so that the broker publishes the will."""
+    link = transport._link
+    assert link is not None
+    wire = socket.socket(fileno=os.dup(link._transport.get_extra_info("socket").fileno()))
+    with contextlib.suppress(OSError):  # it is cut already
+        wire.shutdown(socket.SHUT_RDWR)
+    wire.close()
 
 
 class _Server:
