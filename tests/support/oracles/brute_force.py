@@ -12,7 +12,7 @@ import numpy as np
 
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.power_flow.operating_points import OperatingPoints
@@ -115,7 +115,7 @@ def point_nodes(network: Network) -> np.ndarray:
 
 def passive_at_nodes(network: Network) -> np.ndarray:
     """Return the complex power of what does not trade, at each node of a balanced network."""
-    return network.ports.incidence @ network.ports.passive_power_pu
+    return np.asarray(network.ports.incidence @ network.ports.passive_power_pu)
 
 
 def customers_at(
@@ -129,6 +129,13 @@ def customers_at(
         power_pu = (1 + 1j * network.reactive_ratio)[:, None] * power_pu
     powers = network.port_shares @ power_pu + network.ports.passive_power_pu[:, None]
     return powers, np.repeat(np.atleast_2d(interface_pu), network.held, axis=0)
+
+
+def only_flow(monitors: Monitored) -> PowerFlow:
+    """Return the power flow of a network that has no states beside its intact one."""
+    flow = monitors.power_flow
+    assert isinstance(flow, PowerFlow)
+    return flow
 
 
 def solve(
@@ -159,11 +166,11 @@ def measured(
     points = solve(flow, power_pu, interface_pu, more_pu)
     voltage = flow.node_voltages(points)
     at = interface_node(network)
-    drawn = (voltage[at] * (network.admittance @ voltage)[at].conj()).real
+    drawn = (voltage[at] * np.asarray(network.admittance @ voltage)[at].conj()).real
     drawn = drawn - power_pu[point_nodes(network) == at].real.sum(axis=0)
     return {
-        "voltage": np.abs(network.voltages.incidence @ voltage),
-        "current": np.abs(network.terminals.admittance @ voltage),
+        "voltage": np.abs(np.asarray(network.voltages.incidence @ voltage)),
+        "current": np.abs(np.asarray(network.terminals.admittance @ voltage)),
         "drawn": drawn - passive_at_nodes(network)[at].real,
     }
 
@@ -220,7 +227,7 @@ def violation(
     return float(max(found))
 
 
-def of_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, float]]:
+def of_rows(monitors: Monitored, worst: Values) -> list[tuple[np.ndarray, float]]:
     """Return pairs of (rows, largest value): any of the rows may be the one that reaches it.
 
     A current has two rows, of which one sees its magnitude.
