@@ -127,7 +127,7 @@ def customers_at(
     """
     if not np.iscomplexobj(power_pu):
         power_pu = (1 + 1j * network.reactive_ratio)[:, None] * power_pu
-    powers = network.port_shares @ power_pu + network.ports.passive_power_pu[:, None]
+    powers: np.ndarray = network.port_shares @ power_pu + network.ports.passive_power_pu[:, None]
     return powers, np.repeat(np.atleast_2d(interface_pu), network.held, axis=0)
 
 
@@ -149,7 +149,8 @@ def solve(
     ``more_pu`` is what ports inject besides, shape (J, B).
     """
     powers, held = customers_at(flow.network, power_pu, interface_pu)
-    return flow.solve(powers + more_pu, held)
+    every_pu: np.ndarray = powers + more_pu
+    return flow.solve(every_pu, held)
 
 
 Values = dict[str, np.ndarray]
