@@ -135,7 +135,7 @@ def test_looks_inside_the_box_too():
     power = np.stack([power_w, np.where(between, ends, power_w)], axis=1)
     flow = only_flow(grid.monitors)
     solved = solve(flow, power / network.base_power_w, np.full(2, held_pu))
-    voltage = np.abs(network.voltages.incidence @ flow.node_voltages(solved))
+    voltage = np.abs(np.asarray(network.voltages.incidence @ flow.node_voltages(solved)))
     inside, rounded = voltage[network.voltages.elements.index(found.element)]
     assert inside == pytest.approx(found.value, abs=1e-8)
     assert inside > rounded

@@ -12,6 +12,7 @@ import pytest
 from brute_force import measured, of_rows, only_flow, solve, vertices, violation, worst_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from presence import there
 from sampling import examples
 from uncertain_networks import (
     AREAS,
@@ -220,7 +221,7 @@ def test_the_worst_point_is_one_of_pandapower_too():
     net = copy.deepcopy(area.net)
     net.load["p_mw"], net.load["q_mvar"] = -at.power_w / 1e6, -at.reactive_var / 1e6
     net.ext_grid["vm_pu"] = at.interface_voltage_pu
-    names = area.grid.network.passive.elements
+    names = there(area.grid.network.passive).elements
     half_w = 1e5 * area.half_band_pu.sum(axis=0)
     for name, change in zip(names, half_w * at.deviation, strict=True):
         table, index = name.split(":")

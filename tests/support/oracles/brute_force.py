@@ -7,6 +7,7 @@ pandapower elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -228,7 +229,7 @@ def violation(
     return float(max(found))
 
 
-def of_rows(monitors: Monitored, worst: Values) -> list[tuple[np.ndarray, float]]:
+def of_rows(monitors: Monitored, worst: Values) -> list[tuple[np.ndarray, Any]]:
     """Return pairs of (rows, largest value): any of the rows may be the one that reaches it.
 
     A current has two rows, of which one sees its magnitude.
