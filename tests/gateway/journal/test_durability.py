@@ -34,9 +34,11 @@ class FakeRedis:
         return run
 
     async def info(self, section: str) -> dict[str, Any]:
-        return {"persistence": {"aof_enabled": 1}, "server": {"redis_version": self.version}}[
-            section
-        ]
+        sections: dict[str, dict[str, Any]] = {
+            "persistence": {"aof_enabled": 1},
+            "server": {"redis_version": self.version},
+        }
+        return sections[section]
 
     async def config_get(self, name: str) -> dict[str, str]:
         return {name: self.sync}

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import gateway_servers
@@ -14,6 +15,7 @@ import pytest
 from gateway_market import START, client, order, serving
 from gateway_servers import SecuredMosquitto
 from listening import until
+from presence import there
 
 from exchange.vocabulary.rules import TSO
 from gateway.errors import BrokerRefusedError
@@ -82,7 +84,8 @@ async def secured(
 
 def cut(transport: MqttTransport) -> None:
     """Cut the wire without a DISCONNECT, so that the broker publishes the will."""
-    transport._client.paho.socket().shutdown(socket.SHUT_RDWR)
+    wire: Any = there(transport._client).paho.socket()
+    wire.shutdown(socket.SHUT_RDWR)
 
 
 async def heard_within(transport: MqttTransport, seconds: float) -> list[Incoming]:
@@ -294,10 +297,11 @@ async def test_messages_kept_for_a_client_need_a_right_when_they_go_out(
         pass
     async with MqttTransport(own.settings("exchange", "exchange")) as exchange:
         await exchange.publish([Outgoing(report, b"while away")])
-    session, _ = own._broker._sessions["p1"]
+    broker: Any = own._broker
+    session, _ = broker._sessions["p1"]
     assert session.retained_messages.qsize() == 1
     # Rights that were taken away meanwhile.
-    own._broker._accounts["p1"] = BrokerAccount("p1!", Rights((), ()))
+    broker._accounts["p1"] = BrokerAccount("p1!", Rights((), ()))
     async with MqttTransport(own.settings("p1", "p1")) as p1:
         assert await heard_within(p1, 0.3) == []
 

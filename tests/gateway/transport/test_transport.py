@@ -6,10 +6,12 @@ import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, free_port, steal
 from listening import until
+from presence import there
 
 from gateway.errors import BrokerRefusedError, TransportError
 from gateway.messages.topics import Rights, Topics
@@ -43,7 +45,7 @@ async def nothing_more(transport: MqttTransport, seconds: float = 0.3) -> bool:
 
 def break_connection(transport: MqttTransport) -> None:
     """Cut the wire: no DISCONNECT is sent."""
-    wire = transport._client.paho.socket()
+    wire: Any = there(transport._client).paho.socket()
     wire.shutdown(socket.SHUT_RDWR)
 
 
@@ -256,9 +258,9 @@ async def test_at_most_the_window_is_unconfirmed(broker: MakeSettings, area: str
 
 async def test_no_delay_on_both_sides(embedded_broker: EmbeddedBroker) -> None:
     async with MqttTransport(embedded_broker.settings("reader")) as transport:
-        wire = transport._client.paho.socket()
+        wire: Any = there(transport._client).paho.socket()
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        _, handler = embedded_broker._broker._sessions["reader"]
+        _, handler = there(embedded_broker._broker)._sessions["reader"]
         accepted = handler.writer._writer.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
