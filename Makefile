@@ -7,7 +7,7 @@
 #   make soak         every test, ROUNDS times (5), each time on other random draws (hours)
 #   make coverage     the fast tests, and which branches of the code they take
 #   make mutants      one change at a time in what guards security and money: do tests notice (hours)
-#   make check        format, lint, strict types, import contracts
+#   make check        format, lint, types (strict in the packages), import contracts
 #   make bench        the benchmarks, each as a table
 #   make format       put the code into the form that `make check` asks for
 #   make constraints  pin today's versions of all dependencies in constraints.txt
@@ -90,6 +90,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev

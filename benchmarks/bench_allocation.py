@@ -14,6 +14,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
@@ -23,10 +24,18 @@ from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import CancelOrder, Command, OpenSession, SubmitOrder
-from exchange.vocabulary.events import MatchBlocked, OrderAccepted, OrderCancelled, Refused, Traded
+from exchange.vocabulary.events import (
+    Event,
+    MatchBlocked,
+    OrderAccepted,
+    OrderCancelled,
+    Refused,
+    Traded,
+)
 from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.scenario.network_source import build_network, open_net
+from gateway.scenario.schema import NetworkSection
 from orderbook.order import Side, TimeInForce
 from security_check.checking.check import SecurityCheck
 from security_check.checking.verdict import LimitChange
@@ -62,7 +71,7 @@ def grid_of(source: str, capacity_w: int, voltages: VoltageLimits = STATUTORY) -
         net = open_net(source, Path(), [])
         if net is None:
             raise SystemExit(f"{source} cannot be read; is simbench installed?")
-        network = build_network(net, "load", "none", "source", {}, source, [])
+        network, _ = build_network(net, NetworkSection(source=source), "source", {}, source, [])
     assert network is not None
     capacity = Capacity.same(network.connection_points, capacity_w, capacity_w)
     return NetworkGrid(network, voltages, capacity)
@@ -87,7 +96,9 @@ def transfers(check: SecurityCheck, count: int, at_least_w: int) -> list[Transfe
     rng = random.Random(1)
     found: list[Transfer] = []
     for _ in range(100 * count):
-        transfer = (rng.choice(list(Direction)), *rng.sample(check.connection_points, 2))
+        direction = rng.choice(list(Direction))
+        seller, buyer = rng.sample(check.connection_points, 2)
+        transfer = direction, seller, buyer
         if check.largest_secure_w(*transfer, at_least_w)[0] >= at_least_w:
             found.append(transfer)
         if len(found) == count:
@@ -170,7 +181,8 @@ def some_commands(grid: NetworkGrid, count: int, crossing: float) -> list[Comman
 def time_market(grid: NetworkGrid, crossing: float) -> str:
     exchange = a_market(grid)
     commands = some_commands(grid, ORDERS, crossing)
-    slowest, counted = 0.0, Counter()
+    slowest = 0.0
+    counted: Counter[type[Event]] = Counter()
     began = time.process_time()
     for command in commands:
         before = time.process_time()
@@ -209,7 +221,7 @@ def main() -> None:
     grids = {}
     for source, capacity_w in NETWORKS.items():
         grid = grids[source] = grid_of(source, capacity_w)
-        allocated_s = median_s(lambda grid=grid: grid.allocate(BAND), REPEATED)
+        allocated_s = median_s(partial(grid.allocate, BAND), REPEATED)
         check = grid.allocate(BAND)
         print(
             f"{source:<28}{len(grid.connection_points):>7}{1e3 * allocated_s:>12.1f}"

@@ -152,8 +152,9 @@ def _ids_by_hand(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             for part, value in pairwise(node.values):
-                joins = isinstance(part, ast.Constant) and isinstance(value, ast.FormattedValue)
-                if joins and JOINED_BY_HAND.search(str(part.value)):
+                before = part.value if isinstance(part, ast.Constant) else ""
+                joins = isinstance(value, ast.FormattedValue)
+                if joins and JOINED_BY_HAND.search(str(before)):
                     yield node.lineno
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in READ_BY_HAND:
             texts = [str(each.value) for each in node.args if isinstance(each, ast.Constant)]

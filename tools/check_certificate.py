@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 INFLATED, TINY, SLACK, SAME = 5e-7, 1e-12, 2e-9, 1e-7  # of radii, per unit, and of limits
-POWERS = {"interface_injection": -1.0, "interface_withdrawal": 1.0}
+POWERS: dict[str, complex] = {"interface_injection": -1.0, "interface_withdrawal": 1.0}
 POWERS |= {"interface_reactive_max": 1j, "interface_reactive_min": -1j}
 Interval = namedtuple("Interval", "start end status reason envelopes parts")
 Envelope = namedtuple("Envelope", "injection_w withdrawal_w")
@@ -74,7 +74,7 @@ class Box:  # the solutions over a box, |v - v_c| <= r, with their first and sec
         self.forward, self.backward = own @ flow.Z, -own @ K @ flow.Z.conj()
         direct, M = flow.W + flow.Z @ slope, abs(self.forward) + abs(self.backward)
         S = own @ (direct - K @ direct.conj())
-        self.start, self.leaf = (lambda x: v + S @ (x - self.x)), (lambda x: self)
+        self.start, self.leaf = (lambda x: v + S @ (x - self.x)), (lambda x, k=0, trees=(): self)
         self.I, linear, q = slope - self.D[:, None] * S.conj(), abs(S) @ self.h + rounding, 0 * size
         for _ in range(100):
             r = np.minimum((linear + M @ q) * (1 + INFLATED) + TINY, 0.99 * size)
@@ -146,7 +146,7 @@ def prove(flow, goals, steps, low, high, rows, home, start):  # returns the tree
                 sign = {"low": -dG > G, "high": dG < G, "ends": over.hessian[k, k] >= dH}
                 need(sign[way], "a derivative's sign is not certain")
         boxes = zip(parts, map(np.transpose, product(*ranges)), strict=True)
-        trees = [prove(flow, goals, own, *ends, mine, home, box.start) for own, ends in boxes]
+        trees = [prove(flow, goals, own, a, b, mine, home, box.start) for own, (a, b) in boxes]
         if not home:  # the solutions of both halves are one if they are at the middle of the cut
             box.leaf = lambda x, k=k, trees=trees: trees[int(x[k] > box.x[k])].leaf(x)
             need([each.leaf(box.x).holds(box.x, box.v) for each in trees], "parts not connected")

@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is a program, in no package
 
@@ -114,7 +115,7 @@ class Mutant:
 
 def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     """Yield changed copies of a node, each with its description."""
-    new = copy.deepcopy(node)
+    new: Any = copy.deepcopy(node)
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPPED_COMPARISONS:
         new.ops[0] = _SWAPPED_COMPARISONS[type(node.ops[0])]()
         yield "comparison", new
@@ -124,7 +125,7 @@ def changes_of(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
             yield "operator", new
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.USub, ast.Invert)):
         yield "sign", node.operand
-    elif isinstance(node, ast.Constant) and type(node.value) in (bool, int, float):
+    elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
         value = not node.value if isinstance(node.value, bool) else node.value * 2 + 1
         yield "constant", ast.Constant(value)
     elif isinstance(node, ast.Attribute) and node.attr in _SWAPPED_NAMES:
@@ -173,7 +174,7 @@ def mutants_of(path: Path) -> list[Mutant]:
             continue
         for kind, new in changes_of(node):
             what = f"{ast.unparse(node).splitlines()[0]} -> {ast.unparse(new).splitlines()[0]}"
-            last = node.end_lineno or node.lineno
+            last = getattr(node, "end_lineno", None) or node.lineno
             name = str(path.relative_to(ROOT))
             found.append(Mutant(name, node.lineno, last, what, number, kind))
     return found

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import doe_exchange as dx
 from gateway.cli.main import app
 
-WIDE = {"interface": (0.98, 1.02)}
+WIDE: dict[str, Any] = {"interface": (0.98, 1.02)}
 SCENARIO = """
 area = "village"
 [network]
@@ -107,9 +107,10 @@ def test_what_it_says_of_itself(village: dx.Area) -> None:
 
 def test_numbers_of_numpy_and_pandas_are_as_good_as_any(net: Any) -> None:
     capacity = pd.Series({f"load:{k}": 1000.0 * (k + 1) for k in range(13)})
+    both: Any = (capacity, np.int64(5000))
     area = dx.Area.from_pandapower(
         net,
-        capacity_w=(capacity, np.int64(5000)),
+        capacity_w=both,
         interface=(np.float64(0.98), 1.02),
         intervals={"start": pd.Timestamp("2026-07-01T14:00+02:00")},
     )

@@ -169,8 +169,9 @@ def test_pictures(envelopes: dx.Envelopes, tmp_path: Path, kind: Any) -> None:
 
 
 def test_pictures_that_cannot_be(envelopes: dx.Envelopes, tmp_path: Path) -> None:
+    unknown: Any = "graph"
     with pytest.raises(dx.InputFaults, match=r"kind: it should be one of .* found 'graph'"):
-        envelopes.plot(kind="graph")
+        envelopes.plot(kind=unknown)
     with pytest.raises(dx.GatewayError, match="cannot be drawn"):
         envelopes.plot(tmp_path / "picture.abc")
     with pytest.raises(dx.InputFaults, match="load:33"):

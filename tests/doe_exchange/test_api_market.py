@@ -15,6 +15,7 @@ from exchange.engine import Exchange
 from exchange.vocabulary.commands import HaltTrading, OpenSession, SubmitOrder
 from exchange.vocabulary.events import GateClosed, HoldingCurtailed, Traded, TradingHalted
 from exchange.vocabulary.orders import OrderTerms
+from gateway.formats.order_terms import SubmitRequest
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
@@ -95,6 +96,7 @@ def test_the_tables(market: dx.Market) -> None:
     assert orders.status.tolist() == ["open", "filled"]
     assert orders.filled_w.tolist() == [100, 100]
     assert orders.amount_eur.tolist() == pytest.approx([-0.004, 0.004])
+    assert isinstance(bid.request, SubmitRequest)
     assert bid.request.price == "0.051"
 
     prices = market.prices(FIRST).to_frame()
@@ -159,11 +161,12 @@ def test_new_limits_of_the_tso(market: dx.Market) -> None:
     assert verdict.content.intervals[1].element == "trafo:0"
     market.close()
     assert market.envelopes.verify().content.intervals[0].element == "interface"
-    for limits, sentence in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"injection": 1}, "injection: there is no such limit; there are voltage_min_pu"),
         ({"injection_limit_w": -1}, "it must be a whole number of watts >= 0"),
         ({"injection_limit_w": 1}, "the gate of 2026-07-01T12:00:00Z closed"),
-    ):
+    ]
+    for limits, sentence in wrong:
         with pytest.raises(dx.InputFaults, match=sentence):
             market.update_interface(interval=FIRST, **limits)
 

@@ -141,8 +141,8 @@ class MarketOnAFeeder(RuleBasedStateMachine):
             )
             for point in points
         ]
-        self.rules = MarketRules(lot_w=LOT_W)
-        self.exchange = Exchange(self.grid, self.rules, self.terms)
+        self.market_rules = MarketRules(lot_w=LOT_W)
+        self.exchange = Exchange(self.grid, self.market_rules, self.terms)
         self.account = Account()
         self.events = []
         self.now = OPENING
@@ -274,7 +274,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
     @rule()
     def restart(self):
         data = json.loads(json.dumps(self.exchange.snapshot()))
-        restored = Exchange.restore(data, self.grid, self.rules, self.terms)
+        restored = Exchange.restore(data, self.grid, self.market_rules, self.terms)
         assert restored.digest() == self.exchange.digest()
         self.exchange = restored
 
@@ -356,7 +356,7 @@ class MarketOnAFeeder(RuleBasedStateMachine):
         for event in self.events:
             if isinstance(event, Traded):
                 self.check_trade(event)
-        replayed = Exchange(self.grid, self.rules, self.terms)
+        replayed = Exchange(self.grid, self.market_rules, self.terms)
         replayed.replay(self.events)
         assert replayed.digest() == self.exchange.digest()
 

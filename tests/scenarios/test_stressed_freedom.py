@@ -6,11 +6,11 @@ import pytest
 from freedom_oracle import FreedomAttack
 from sampling import some
 from stressed_checks import of_each, published_and_traded
-from stressed_freedom import TAPPED, free_case
+from stressed_freedom import KINDS, TAPPED, free_case
 
 
-def check_case(seed: int, *customers: int, **kinds: tuple[str, ...]) -> int:
-    case = free_case(seed, *customers, **kinds)
+def check_case(seed: int, fewest: int = 2, most: int = 4, kinds: tuple[str, ...] = KINDS) -> int:
+    case = free_case(seed, fewest, most, kinds)
     return published_and_traded(case, case.grid(), FreedomAttack(case), seed)
 
 

@@ -98,7 +98,7 @@ def test_last_in_first_out_wants_to_know_what_came_when():
     for acquired in (None, np.array([[5, 2]])):
         policy = Curtailment(CurtailmentPolicy.LAST_IN_FIRST_OUT, acquired)
         with pytest.raises(ValueError, match="adds up to the limits held"):
-            policy.rule(np.zeros(2), held, np.ones(2), 1.0)
+            policy.rule(np.zeros(2, dtype=np.int64), held, np.ones(2), 1.0)
 
 
 @settings(deadline=None)

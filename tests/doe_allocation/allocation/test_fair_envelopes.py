@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from doe_allocation.fairness.principles import (
 from doe_allocation.fairness.rule import Filled
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import VoltageLimits
+
+_minimize: Any = minimize  # its stubs know neither these bounds nor these constraints
 
 PRINCIPLES = [
     Fairness(over=ComparedShare.WIDTH),
@@ -85,7 +88,7 @@ def by_solver(area: Area, rule: ValuedRule, start_w: np.ndarray) -> np.ndarray:
         return np.concatenate(parts)
 
     scale = max(abs(rule.value(start_w / base)), 1e-9)
-    found = minimize(
+    found = _minimize(
         lambda u: -rule.value(u) / scale,
         start_w / base,
         method="SLSQP",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,7 @@ from security_check.model.limits import InterfaceLimits
 from security_check.verification.adversary import attack
 
 ROUNDED = 1e-6  # parts of a scale that limits rounded down to watts may leave
-AREAS = {
+AREAS: dict[str, dict[str, Any]] = {
     "one slack": {"distributed_slack": False},
     "shared slack": {},
     "little reactive power": {"seed": 1, "q_mvar": 25.0},
@@ -24,7 +26,7 @@ AREAS = {
     "lagging": {"seed": 4, "power_factor": 0.95},
     "interface": {"interface": InterfaceLimits(1.0, 1.04, 30_000_000, 40_000_000)},
 }
-OUTAGES = {
+OUTAGES: dict[str, dict[str, Any]] = {
     "lines and a generator": {"seed": 0, "outages": ("line:1", "line:4", "gen:0")},
     "other lines": {"seed": 3, "outages": ("line:0", "line:2", "line:5", "gen:1")},
     "one slack": {"seed": 0, "outages": ("line:1", "line:7"), "distributed_slack": False},

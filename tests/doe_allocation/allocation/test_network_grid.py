@@ -42,7 +42,8 @@ def _collapsed(*_):
 
 
 def held_by(area: Area, limits_w: np.ndarray) -> EnvelopeSet:
-    return EnvelopeSet(area.grid.connection_points, *np.split(limits_w, 2))
+    injection_w, withdrawal_w = np.split(limits_w, 2)
+    return EnvelopeSet(area.grid.connection_points, injection_w, withdrawal_w)
 
 
 def uneven(area: Area, limits: InterfaceLimits):
@@ -238,7 +239,8 @@ class TestReallocate:
     ):
         area = small_area(**SMALL_AREAS[name])
         check = uneven(area, area.limits.interface)
-        update = InterfaceLimits(*band, injection_w, withdrawal_w)
+        low, high = band
+        update = InterfaceLimits(low, high, injection_w, withdrawal_w)
         after = area.grid.reallocate(update, check.envelopes())
         lower, upper = area.grid.capacity.lower_w(), area.grid.capacity.upper_w()
         assert ((after.limits_w >= lower) & (after.limits_w <= upper)).all()

@@ -34,6 +34,7 @@ from security_check.model.network import Network
 from security_check.monitoring.monitors import Monitors
 from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
+from security_check.verification.monotonicity import ProofStatus
 from security_check.verification.proof_document import parts_of
 
 BAND = (0.92, 1.08)
@@ -211,7 +212,7 @@ def test_rows_of_one_part_are_proved_and_the_shared_ones_are_not() -> None:
     grid = IslandsGrid(network, grid_of)
     envelopes, proof = grid.prove(contract_of(3))
     assert not proof.secure
-    assert proof.standing["only checked"] == 2
+    assert proof.standing[ProofStatus.CHECKED] == 2
     assert proof.reason == "proofs do not cover a limit of power that separate parts share"
     shared = [each for each in proof.explanations if each.verdict.element == "interface"]
     assert {each.proof for each in shared} == {f"only checked: {proof.reason}"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandapower as pp
@@ -207,7 +207,7 @@ def test_what_is_proved_of_all_states_holds_at_every_vertex() -> None:
 
 
 @pytest.mark.parametrize("held", ["source", "phases"])
-def test_unbalance_is_limited_at_every_position(held: str) -> None:
+def test_unbalance_is_limited_at_every_position(held: Literal["source", "phases"]) -> None:
     net = phase_net(3, 4)
     net.trafo["tap_side"], net.trafo["tap_changer_type"] = "hv", "Ratio"
     net.trafo["tap_neutral"], net.trafo["tap_pos"] = 0.0, 0.0

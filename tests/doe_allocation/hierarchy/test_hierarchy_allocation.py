@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from meshed_networks import ring
 from networks import feeder, simbench_net
 from phase_networks import phase_net
+from presence import there
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -100,7 +101,7 @@ def attacked(result: OperatorResult, seed: int = 0) -> float:
 def stopped_above(each: OperatorResult) -> bool:
     """Return whether an operator was granted less withdrawal than it can use."""
     assert each.statement is not None
-    return each.contract.withdrawal_limit_w < each.statement.most_withdrawal_w
+    return there(each.contract.withdrawal_limit_w) < each.statement.most_withdrawal_w
 
 
 def corners(
@@ -128,8 +129,10 @@ def check_joined(whole: Joined, result: HierarchyAllocation, injects: dict, root
         voltage = net.res_bus.vm_pu.at[boundary.parent_bus]
         assert contract.voltage_min_pu - 1e-7 <= voltage <= contract.voltage_max_pu + 1e-7
         out = power_out(net, boundary)
-        assert -contract.withdrawal_limit_w - 0.5 <= out.real <= contract.injection_limit_w + 0.5
-        assert contract.reactive_min_var - 0.5 <= out.imag <= contract.reactive_max_var + 0.5
+        assert -there(contract.withdrawal_limit_w) - 0.5 <= out.real
+        assert out.real <= there(contract.injection_limit_w) + 0.5
+        assert there(contract.reactive_min_var) - 0.5 <= out.imag
+        assert out.imag <= there(contract.reactive_max_var) + 0.5
 
 
 def check_voltages(whole: Joined, levels: dict[float, tuple[float, float]]) -> None:
@@ -229,7 +232,7 @@ class TestTwoLevels:
         twice = {key: 2.0 * value for key, value in corner(result, injecting).items()}
         net = run(whole, twice, 1.03)
         fed_w = -1e6 * net.res_ext_grid.p_mw.sum()
-        assert fed_w > 1.2 * TIGHT.injection_limit_w
+        assert fed_w > 1.2 * there(TIGHT.injection_limit_w)
         with pytest.raises(AssertionError):
             check_joined(
                 whole,
@@ -323,7 +326,7 @@ class TestDirections:
         root, free = allocated(TIGHT)
         limits = replace(
             TIGHT,
-            injection_limit_w=int(part * TIGHT.injection_limit_w),
+            injection_limit_w=int(part * there(TIGHT.injection_limit_w)),
             withdrawal_limit_w=int(330_000 - (1 - part) * 150_000),
         )
         result = allocate_hierarchy(root.operator, limits)
@@ -387,7 +390,7 @@ class TestUnmetContracts:
         (unmet,) = result.unmet
         assert (unmet.parent, unmet.child, unmet.side) == ("mv", "lv2", "parent")
         assert "mv cannot keep its promise to lv2" in str(unmet)
-        least = result.results["lv2"].statement
+        least = there(result.results["lv2"].statement)
         contract = result.results["lv2"].contract
         assert contract.injection_limit_w == least.least_injection_w
         assert contract.withdrawal_limit_w == least.least_withdrawal_w
@@ -445,7 +448,7 @@ class TestUnmetContracts:
         assert (contract.reactive_min_var, contract.reactive_max_var) == (-1_500, 500)
         assert attacked(kept.results["lv0"]) <= 1e-6
         free = allocated(CONTRACT)[1].results["lv0"]
-        assert free.contract.reactive_min_var < -1_500  # so the range stated costs something
+        assert there(free.contract.reactive_min_var) < -1_500  # so the range stated costs something
         assert kept.results["lv0"].envelopes.injection_w.sum() < free.envelopes.injection_w.sum()
         refused = allocate_hierarchy(
             with_child(root.operator, "load:0", Child(child, BAND, (500, 600))), CONTRACT
@@ -455,7 +458,7 @@ class TestUnmetContracts:
         assert "var, its limit is 500 var" in unmet.detail
         # The parent counts with what is exchanged in fact.
         real = refused.results["lv0"].contract
-        assert real.reactive_min_var < 0 < real.reactive_max_var < 500
+        assert there(real.reactive_min_var) < 0 < there(real.reactive_max_var) < 500
 
     def test_a_child_at_the_interface_of_its_parent_has_the_band_of_that(self) -> None:
         net = feeder(3, 1)

@@ -44,8 +44,8 @@ def supplied(flow: PowerFlow, power_pu: np.ndarray, held_pu: float) -> np.ndarra
     points = solve(flow, power_pu, np.full(power_pu.shape[1], held_pu))
     voltage = flow.node_voltages(points)
     at = interface_node(network)
-    drawn = voltage[at] * (network.admittance @ voltage)[at].conj()
-    entering = network.ports.incidence @ network.ports.passive_power_pu
+    drawn = voltage[at] * np.asarray(network.admittance @ voltage)[at].conj()
+    entering = np.asarray(network.ports.incidence @ network.ports.passive_power_pu)
     return power_pu[point_nodes(network) == at].sum(axis=0) + entering[at] - drawn
 
 
@@ -185,7 +185,8 @@ class TestBandsOfBuses:
         seen = []
         for held in np.linspace(0.98, 1.04, 9):
             points = solve(area.flow, power, np.full(power.shape[1], held))
-            seen.append(np.abs(network.voltages.incidence @ area.flow.node_voltages(points)))
+            nodes = area.flow.node_voltages(points)
+            seen.append(np.abs(np.asarray(network.voltages.incidence @ nodes)))
         voltage = np.concatenate(seen, axis=1)
         assert voltage.max() <= 1.08 + 1e-9
         assert voltage[-1].min() >= 0.95 - 1e-9
@@ -241,9 +242,12 @@ def supplied_meshed(flow: PowerFlow, power_pu: np.ndarray, held_pu: float) -> np
     voltage = flow.node_voltages(points)
     network = flow.network
     at = interface_node(network)
-    drawn = voltage[at] * (network.admittance @ voltage)[at].conj()
-    shares = network.ports.incidence @ (
-        network.port_shares @ (power_pu * (1 + 1j * network.reactive_ratio[:, None]))
-        + network.ports.passive_power_pu[:, None]
+    drawn = voltage[at] * np.asarray(network.admittance @ voltage)[at].conj()
+    shares = np.asarray(
+        network.ports.incidence
+        @ (
+            network.port_shares @ (power_pu * (1 + 1j * network.reactive_ratio[:, None]))
+            + network.ports.passive_power_pu[:, None]
+        )
     )
     return shares[at] - drawn

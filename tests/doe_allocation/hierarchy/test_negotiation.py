@@ -12,6 +12,7 @@ from hierarchies import Owned, corner, joined, medium_voltage, owned, power_out,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import feeder
+from presence import there
 
 from doe_allocation.hierarchy.allocation import allocate_hierarchy, sides_of
 from doe_allocation.hierarchy.customer_classes import CustomerClass
@@ -68,7 +69,7 @@ class TestRealNetworks:
             assert min(min(limits) for limits in others) == point.others_smallest_w
             for each in result.results.values():
                 rng = np.random.default_rng(0)
-                limits_w = each.check.limits_w
+                limits_w = there(each.check).limits_w
                 assert each.grid.attack(each.contract, limits_w, rng).violation <= 1e-6
 
     def test_what_was_refused_cannot_be_kept(self) -> None:
@@ -78,8 +79,9 @@ class TestRealNetworks:
         for point in refused:
             result = allocate_hierarchy(under(root.operator, point.band), ABOVE)
             (unmet,) = result.unmet
-            assert unmet.side == point.refusal.element
-            assert str(unmet).endswith(point.refusal.detail)
+            refusal = there(point.refusal)
+            assert unmet.side == refusal.element
+            assert str(unmet).endswith(refusal.detail)
 
     def test_wider_bands_serve_the_parent_and_cost_the_child(self) -> None:
         """Of nested bands; the child only where its envelope is not what limits it."""
@@ -97,8 +99,9 @@ class TestRealNetworks:
 
     def test_the_chosen_contract_holds_in_the_joined_net(self) -> None:
         root, curve = real()
-        contract = curve.chosen.contract
-        result = allocate_hierarchy(under(root.operator, curve.chosen.band), ABOVE)
+        chosen = there(curve.chosen)
+        contract = chosen.contract
+        result = allocate_hierarchy(under(root.operator, chosen.band), ABOVE)
         whole = joined(root)
         (boundary,) = whole.boundaries
         keys = list(result.customers)
@@ -109,12 +112,12 @@ class TestRealNetworks:
                 net = run(whole, corner(result, injects), root_pu)
                 reached.append(net.res_bus.vm_pu.at[boundary.parent_bus])
                 out = power_out(net, boundary)
-                assert -contract.withdrawal_limit_w - 0.5 <= out.real
-                assert out.real <= contract.injection_limit_w + 0.5
-                assert contract.reactive_min_var - 0.5 <= out.imag
-                assert out.imag <= contract.reactive_max_var + 0.5
+                assert -there(contract.withdrawal_limit_w) - 0.5 <= out.real
+                assert out.real <= there(contract.injection_limit_w) + 0.5
+                assert there(contract.reactive_min_var) - 0.5 <= out.imag
+                assert out.imag <= there(contract.reactive_max_var) + 0.5
                 assert net.res_bus.vm_pu[net.bus.vn_kv == 0.4].between(0.9 - 1e-7, 1.1 + 1e-7).all()
-        low, high = curve.chosen.band
+        low, high = chosen.band
         assert low - 1e-7 <= min(reached)
         assert max(reached) <= high + 1e-7
         # The parent uses the band it has promised: what it gains from a wider one is no illusion.
@@ -152,7 +155,8 @@ class TestKnownSides:
         curve = agree(sides, sides, bands_within((0.9, 1.1), 5), refinements=8)
         best_below = max(p.child_smallest_w for p in curve.points)
         best_above = max(p.others_smallest_w for p in curve.points)
-        width = curve.chosen.band[1] - curve.chosen.band[0]
+        low, high = there(curve.chosen).band
+        width = high - low
         # Both shares are equal at the best: (0.2 - w) 1000 / best_below = 5000 w / best_above.
         expected = 0.2 / (1.0 + 5.0 * best_below / best_above)
         assert width == pytest.approx(expected, abs=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_minimum_holds_for_what_trades_at_once() -> None:
     assert clearing.optimum().quantities_w == {1: 40, 4: 30, 5: 10}
 
 
-def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: int) -> ProgramOrder:
+def block(number: int, side: Side, price: int, *legs: tuple[int, int], **more: Any) -> ProgramOrder:
     return ProgramOrder(
         number, side, price, number, tuple(ProgramLeg(c, q) for c, q in legs), **more
     )

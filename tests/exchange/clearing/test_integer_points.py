@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from random_programs import Case, cases
 from scipy.optimize import linprog
 
 from exchange.clearing.integer_points import Vertex
+
+_linprog: Any = linprog  # its stubs do not know bounds in one array
 
 
 def random_vertex(seed: int, parts: int = 1) -> Vertex | None:
@@ -29,7 +32,7 @@ def random_vertex(seed: int, parts: int = 1) -> Vertex | None:
     worth = -sign * 5.0 + rng.integers(-6, 7, count) + sign * 10.0
     upper = rng.integers(1, 5, count)
     balances = np.array([sign]) if rng.random() < 0.6 else np.zeros((0, count))
-    found = linprog(
+    found = _linprog(
         -worth,
         A_ub=a,
         b_ub=h,

@@ -21,7 +21,7 @@ from random_programs import (
 )
 
 from exchange.clearing.highs import WarmModel
-from exchange.clearing.problem import ClearingError, NetworkRows, Tier
+from exchange.clearing.problem import ClearingError, NetworkRows, ProgramOrder, Tier
 from exchange.clearing.welfare_clearing import WelfareClearing
 from exchange.vocabulary.rules import ExchangeRate
 
@@ -192,7 +192,7 @@ def test_a_solver_that_is_not_sure_means_no_trade(monkeypatch: pytest.MonkeyPatc
         (buy(1, 0, 10, 2**50), "limit price"),
     ],
 )
-def test_orders_out_of_range_are_named(order: object, says: str) -> None:
+def test_orders_out_of_range_are_named(order: ProgramOrder, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         WelfareClearing(free_network(2), LOT_W).add(order)
 

@@ -13,8 +13,9 @@ from clearing_oracle import Oracle
 from failing_solver import give_up_where
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from presence import there
 from random_programs import BASE_W, Case, cases
-from scipy.optimize import LinearConstraint, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 from wild_programs import HIGHEST_TICKS, wild_program
 
 from exchange.clearing.highs import INFINITY, MixedProgram
@@ -126,6 +127,9 @@ def test_a_mixed_program_is_solved_to_its_gap_at_any_scale(seed: int, gives_up: 
     assert bool(given_up) is gives_up
     assert (weights @ np.rint(found) <= room).all()
     best = milp(
-        -value, constraints=LinearConstraint(weights, ub=room), integrality=whole, bounds=(0, 3)
+        -value,
+        constraints=LinearConstraint(weights, ub=room),
+        integrality=whole.astype(int),
+        bounds=Bounds(0, 3),
     )
-    assert value @ np.rint(found) >= -best.fun - gap - 1e-6
+    assert value @ np.rint(found) >= -there(best.fun) - gap - 1e-6

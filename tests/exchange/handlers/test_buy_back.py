@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from market import START, Market, all_of, interface, only, refusal
+from presence import there
 from scipy.optimize import linprog
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
@@ -123,7 +124,7 @@ def test_over_several_rows_the_purchase_costs_no_more_than_the_best_by_another_s
         b_ub=-excess,
         bounds=[*((0, quantity_w) for quantity_w, _ in offers), *[(0, None)] * points],
     )
-    bought = best.x[:points]
+    bought = there(best.x)[:points]
     cost = float(bought @ [price for _, price in offers])
     # Rounded up to whole watts, at most one of each order.
     assert cost - 1e-6 <= paid <= cost + sum(price for _, price in offers)

@@ -127,7 +127,12 @@ def test_what_the_power_flow_refuses_for_ever_does_not_trade(monkeypatch):
     market = a_market(1, 1, 1, 1)
     verdict = Verdict(False, "bus:4", 1.12, 1.1, "p.u.", 1.2)
     asked = []
-    monkeypatch.setattr(LinearSecurity, "confirm", lambda _, c: asked.append(c) or verdict)
+
+    def refuse(_, changes):
+        asked.append(changes)
+        return verdict
+
+    monkeypatch.setattr(LinearSecurity, "confirm", refuse)
     market.sell(0, "100@5")
     envelopes = market.exchange.envelopes(START)
     events = market.exchange.handle(market.order(1, "buy", 100, 6), market.now)
@@ -228,7 +233,12 @@ def test_the_power_flow_confirms_a_trade_once_and_orders_that_rest_never(monkeyp
         market.buy(1, f"1@{price - 80}")
     asked = []
     confirm = market.grid.latest.confirm
-    monkeypatch.setattr(market.grid.latest, "confirm", lambda c: asked.append(c) or confirm(c))
+
+    def noted(changes):
+        asked.append(changes)
+        return confirm(changes)
+
+    monkeypatch.setattr(market.grid.latest, "confirm", noted)
     market.sell(2, "1@99")
     market.buy(3, "1@98")
     assert not asked

@@ -11,6 +11,7 @@ from market import QUARTER, START, Market, all_of, interface, only, refusal, tra
 
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import (
+    ControlCommand,
     HaltTrading,
     OpenSession,
     ResumeTrading,
@@ -260,7 +261,7 @@ def test_a_market_wide_halt_covers_intervals_that_open_in_it(market):
 
 
 def test_controls_that_make_no_sense_are_refused(market):
-    cases = [
+    cases: list[tuple[ControlCommand, str, str]] = [
         (
             SetPriceCollar("c1", PriceCollar(9, 8)),
             "control_invalid",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 
 import pytest
@@ -412,7 +412,8 @@ def run(day):
             market.do(AdvanceTime(), after=step[1])
         else:
             _, number, point, power_w, injects, interval = step
-            read(market, f"r{number}", point, *_split(power_w, injects), interval)
+            injection_w, withdrawal_w = _split(power_w, injects)
+            read(market, f"r{number}", point, injection_w, withdrawal_w, interval)
     return market
 
 
@@ -429,7 +430,7 @@ def restart(market):
 
 def plain_sums(events):
     """Return ``[paid, received, compensation, penalties]`` by participant and interval."""
-    found = defaultdict(lambda: [0, 0, 0, 0])
+    found: dict[tuple[str, datetime], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     latest = {}
     for event in events:
         match event:
@@ -542,7 +543,8 @@ def test_the_closing_balance_of_a_period_opens_the_next(day, cuts):
     )
 )
 def test_whatever_is_booked_the_ledger_adds_up_to_zero(rows):
-    ledger, balances = Ledger(), defaultdict(int)
+    ledger = Ledger()
+    balances: dict[str, int] = defaultdict(int)
     for row in rows:
         entry = LedgerEntry(*row)
         ledger.book(entry)

@@ -173,7 +173,8 @@ def test_of_many_that_rested_the_one_is_found(monkeypatch):
 
 def test_a_failure_of_the_warm_solver_alone_changes_nothing(monkeypatch):
     market = three_asks()
-    optimum, astray = WelfareClearing.optimum, []
+    optimum = WelfareClearing.optimum
+    astray: list[WelfareClearing] = []
 
     def fails_where_it_is_warm(clearing: WelfareClearing):
         astray[:] = astray or [clearing]

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from market import GATE, QUARTER, START, Market, interface
 from market_days import LOT_W, ONE_TO_ONE, SEEDS, Day, weighted
+from presence import there
 from trade_checks import program_of
 
 from exchange.clearing.problem import NetworkRows
@@ -51,8 +52,13 @@ NOISE = 1e-3  # parts below a millionth of a tick are left out
 RULES = pytest.mark.parametrize("rules", [ONE_TO_ONE, weighted(0), weighted(8)], ids=str)
 
 
-def by_limit(prices: tuple[PointPrice, ...]) -> dict[tuple[str, Direction], PointPrice]:
-    return {(price.connection_point, price.direction): price for price in prices}
+def by_limit(prices: tuple[PointPrice, ...] | None) -> dict[tuple[str, Direction], PointPrice]:
+    return {(price.connection_point, price.direction): price for price in there(prices)}
+
+
+def ticks(market: Market) -> set[float]:
+    """Return the prices of the first interval, which has some."""
+    return {price.price_ticks for price in there(market.exchange.local_prices(START))}
 
 
 def row_prices(day: Day, prices: dict[tuple[str, Direction], PointPrice]) -> np.ndarray:
@@ -215,9 +221,9 @@ def test_a_full_line_makes_the_price_behind_it_higher():
 def test_without_a_binding_element_all_pay_the_middle_of_the_quotes():
     market = Market(points=2)
     market.buy(0, "10@4")
-    assert {price.price_ticks for price in market.exchange.local_prices(START)} == {4.0}
+    assert ticks(market) == {4.0}
     market.sell(1, "10@9")
-    assert {price.price_ticks for price in market.exchange.local_prices(START)} == {6.5}
+    assert ticks(market) == {6.5}
     market.sell(1, "10@5", direction=WITHDRAWAL)
     prices = by_limit(market.exchange.local_prices(START))
     assert {key[1]: price.price_ticks for key, price in prices.items()} == {
@@ -252,7 +258,7 @@ def test_prices_come_back_with_the_next_program_after_a_halt_a_restart_and_never
     assert market.exchange.local_prices(START) is None
     market.sell(1, "10@9")
     exchange.replay([])
-    assert {price.price_ticks for price in market.exchange.local_prices(START)} == {6.5}
+    assert ticks(market) == {6.5}
     market.do(AdvanceTime(), after=GATE - market.now)
     assert market.exchange.local_prices(START) is None
 
@@ -277,4 +283,4 @@ def test_intervals_that_a_block_joins_have_their_own_prices():
     # A joint order is in no interval's program, so its leaving changes no price.
     assert by_limit(market.exchange.local_prices(START)) == first
     market.buy(0, "10@4")
-    assert {price.price_ticks for price in market.exchange.local_prices(START)} == {5.0}
+    assert ticks(market) == {5.0}

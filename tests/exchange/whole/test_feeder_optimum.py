@@ -7,6 +7,7 @@ every trade the adversary attacks the envelopes in force with the full power flo
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ QUARTER = timedelta(minutes=15)
 CAPACITY_W, FALLBACK_W, LOT_W = 30_000, 500, 100
 SECURE = 1e-8  # parts of a limit; the check itself takes 1e-9 for rounding
 BAND = InterfaceLimits(0.99, 1.02)
-CONDITIONS = [
+CONDITIONS: list[tuple[str, dict[str, Any]]] = [
     ("GTC", {}),
     ("GTC", {}),
     ("GTC", {"displayed_w": LOT_W}),

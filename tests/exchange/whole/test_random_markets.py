@@ -6,6 +6,7 @@ The machine drives a network that binds, with updates that curtail, raise, and f
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -89,7 +90,8 @@ class NetworkMarket(RuleBasedStateMachine):
             rules=MarketRules(lot_w=5, answers_kept=20),
             owners=OWNERS,
         )
-        self.last = self.terms = None
+        self.last: dict[str, Any] = {}
+        self.terms: Any = None
         self.updates = 0
 
     @rule(orders=st.lists(ORDER, min_size=1, max_size=6))

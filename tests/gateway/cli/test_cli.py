@@ -13,7 +13,7 @@ from command_line import run
 from gateway_market import GATE, OPENING, START, WideGrid
 
 from exchange.engine import Exchange
-from exchange.vocabulary.commands import CancelOrder, SubmitOrder
+from exchange.vocabulary.commands import CancelOrder, Command, SubmitOrder
 from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.formats.envelope_file import EnvelopeFile
@@ -354,11 +354,10 @@ def journal(tmp_path: Path) -> Path:
     submitted = SubmitOrder(
         "p0", "a", OrderTerms("load:0", Direction.INJECTION, START, Side.SELL, 1, 1)
     )
+    commands: tuple[Command, ...] = (OPENING, submitted, CancelOrder("p0", "r1", "a"))
     entries = [
         JournalEntry(number, command, tuple(exchange.handle(command, now)))
-        for number, command in enumerate(
-            (OPENING, submitted, CancelOrder("p0", "r1", "a")), start=1
-        )
+        for number, command in enumerate(commands, start=1)
     ]
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b"\n".join(encode_entry(entry) for entry in entries) + b"\n")

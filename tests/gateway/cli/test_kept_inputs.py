@@ -14,6 +14,7 @@ from command_line import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from presence import there
 from profile_tables import POWERS_W, net_with_generators, scenario_text, write_table
 
 from gateway.cli.main import app
@@ -202,7 +203,7 @@ def test_every_file_of_every_command_has_its_role() -> None:
                 found.add(name)
                 has_role = getattr(told, "callback", None) is not None
                 assert has_role != ((name, parameter) in without), (name, parameter)
-    assert found == {str(each.callback.__name__) for each in app.registered_commands}
+    assert found == {str(there(each.callback).__name__) for each in app.registered_commands}
 
 
 @pytest.fixture(scope="module")

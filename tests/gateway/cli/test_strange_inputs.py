@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 import pytest
-from click.testing import Result
 from command_line import run
 from hierarchy_cases import FILE, write
 from sampling import much, some
 from toml_text import toml_text
+from typer.testing import Result
 
 from gateway.formats.input_files import read_toml
 

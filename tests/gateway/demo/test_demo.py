@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def test_needs_follow_the_day() -> None:
     assert all(not c.injection_need_w[:16].any() for c in customers)
 
 
-def an_agent(**changes: object) -> Agent:
+def an_agent(**changes: Any) -> Agent:
     customer = Customer(
         participant="solar-01",
         connection_point="load:0",
@@ -172,7 +173,7 @@ def traded(quantity_w: int, element: str = "line:24", trade_id: int = 1) -> Trad
 
 def curtailed(to_w: int) -> list[Event]:
     limits = replace(LIMITS, injection_limit_w=200_000)
-    common = {"sequence": 3, "time": START, "interval": START}
+    common: dict[str, Any] = {"sequence": 3, "time": START, "interval": START}
     return [
         InterfaceLimitsUpdated(update_id="u", interface_limits=limits, **common),
         HoldingCurtailed(

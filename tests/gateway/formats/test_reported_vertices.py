@@ -13,6 +13,7 @@ from command_line import run
 from phase_networks import phase_net
 from scenario_files import GOOD, small_net
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from gateway.formats.envelope_file import BindingRecord, EnvelopeFile
 from gateway.runs.verdict_file import IntervalVerdict, VerdictFile
 from gateway.scenario.loading import load_scenario
@@ -50,6 +51,12 @@ def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
+def grid_of(loaded: Scenario) -> NetworkGrid:
+    grid = loaded.grid()
+    assert isinstance(grid, NetworkGrid)
+    return grid
+
+
 def reached(
     loaded: Scenario, conditions: OperatingConditions, reported: BindingRecord | IntervalVerdict
 ) -> Any:
@@ -59,12 +66,11 @@ def reached(
         np.array([p.power_w + 1j * p.reactive_var for p in reported.vertex]) / network.base_power_w
     )
     ports = network.port_shares @ power + conditions.passive_power_pu
-    ports = ports + conditions.deviations.power_pu @ [
-        each.deviation for each in reported.deviations
-    ]
+    deviation = np.array([each.deviation for each in reported.deviations])
+    ports = ports + np.asarray(conditions.deviations.power_pu @ deviation)
     flow = PowerFlow(network)
     points = flow.solve(ports[:, None], np.array(reported.interface_voltage_pu)[:, None])
-    grid = loaded.grid()
+    grid = grid_of(loaded)
     values = grid.monitors.all_values(points)[:, 0]
     limits = grid.robust_rows(loaded.interface_limits).limits
     rows = [k for k, name in enumerate(grid.monitors.elements) if name == reported.element]
@@ -75,7 +81,7 @@ def reached(
 
 
 def check(loaded: Scenario, reported: BindingRecord | IntervalVerdict) -> None:
-    conditions = loaded.grid().robust_rows(loaded.interface_limits).conditions
+    conditions = grid_of(loaded).robust_rows(loaded.interface_limits).conditions
     assert reported.value is not None
     assert reported.limit is not None
     found = np.array(reached(loaded, conditions, reported))
@@ -119,7 +125,8 @@ def test_every_reported_vertex_has_its_value(scenario: Path, tmp_path: Path) -> 
     assert broken.detail.startswith("not secure: ")
     (verdict,) = broken.intervals
     assert (verdict.envelopes, verdict.proof) == ([], None)
-    for reported in [verdict, *verdict.binding]:
+    check(loaded, verdict)
+    for reported in verdict.binding:
         check(loaded, reported)
     assert verdict.binding[0].element == verdict.element
     assert verdict.binding[0].loading > 1.0

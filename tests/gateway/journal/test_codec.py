@@ -62,7 +62,7 @@ def values_of(hint: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*(values_of(each) for each in get_args(hint)))
     if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(hint)
-    if is_dataclass(hint):
+    if is_dataclass(hint) and isinstance(hint, type):
         hints = get_type_hints(hint)
         return st.builds(hint, **{each.name: values_of(hints[each.name]) for each in fields(hint)})
     raise TypeError(f"no values for {hint}")

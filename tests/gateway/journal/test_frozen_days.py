@@ -72,7 +72,7 @@ def _core(name: str, snapshot: Snapshot | None = None) -> JournaledExchange:
 
 def _different(one: JournaledExchange, other: JournaledExchange) -> list[str]:
     pairs = ((one.exchange.state, other.exchange.state), (one.publisher, other.publisher))
-    return [each for pair in pairs for each in differences(*pair, _UNORDERED, _LEFT_OUT)]
+    return [each for a, b in pairs for each in differences(a, b, _UNORDERED, _LEFT_OUT)]
 
 
 @pytest.mark.parametrize(("version", "name"), DAYS)

@@ -135,8 +135,9 @@ def test_a_request_that_is_sent_again_is_known_by_the_pinned_digest() -> None:
     for entry in PINNED:
         for event in entry.events:
             if isinstance(event, Refused) and event.content:
-                assert content_of(entry.command) == event.content
-                met.add(type(entry.command))
+                request: Any = entry.command
+                assert content_of(request) == event.content
+                met.add(type(request))
     remembered = {kind for part in get_args(Remembered) for kind in (get_args(part) or (part,))}
     assert met == remembered
 

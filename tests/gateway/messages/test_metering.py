@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from gateway_market import GATE, OPENING, START, client, market, order, serving
 from gateway_servers import MakeSettings
 from hypothesis import given, settings
@@ -21,13 +20,14 @@ from hypothesis import strategies as st
 from listening import until
 from pydantic import TypeAdapter
 from report_forms import FORMS
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from exchange.vocabulary.commands import AdvanceTime, Command, SubmitOrder, SubmitReading
 from exchange.vocabulary.events import SessionOpened
 from exchange.vocabulary.orders import OrderTerms
 from exchange.vocabulary.rules import MarketRules, MeteringRules
 from gateway.cli.main import app
+from gateway.formats.envelope_file import EnvelopeFile
 from gateway.formats.statements_file import StatementRecord, StatementsFile
 from gateway.journal.codec import encode_entry
 from gateway.journal.redis_journal import RedisJournal
@@ -349,14 +349,20 @@ def test_statements_as_rows_and_tables(journal: Path, tmp_path: Path) -> None:
 
 
 def test_statements_of_a_result(tmp_path: Path) -> None:
-    shared = {"interval": START, "bought_w": 0, "sold_w": 0, "paid": "0", "received": "0"}
+    shared: dict[str, Any] = {
+        "interval": START,
+        "bought_w": 0,
+        "sold_w": 0,
+        "paid": "0",
+        "received": "0",
+    }
     later = shared | {"interval": END, "compensation": "0.5"}
     result = ResultFile(
         trades=[],
         fills=[],
         resting=[],
         refusals=[],
-        envelopes={"intervals": []},
+        envelopes=EnvelopeFile(intervals=[]),
         welfare="0",
         statements=[
             StatementRecord(participant="p0", balance="1.25", **shared),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 from gateway_market import OPENING, START, market
 
@@ -16,7 +17,7 @@ def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:
     core = JournaledExchange(market("a", 2))
     now = START - timedelta(hours=5)
     core.handle(OPENING, now)
-    common = {"sequence": 2, "time": now, "interval": START, "element": "line:1"}
+    common: dict[str, Any] = {"sequence": 2, "time": now, "interval": START, "element": "line:1"}
     half = 500_000_000
     events = [
         HoldingRaised(

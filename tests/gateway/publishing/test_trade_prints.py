@@ -122,7 +122,8 @@ def test_who_sweeps_the_book_prints_at_every_price_it_met() -> None:
         loading=1.0,
     )
     (prints,) = prints_of(trade).values()
-    assert [(each.quantity_w, each.price_ticks) for each in prints] == [(500, 400), (1000, 430)]
+    found = [(each.quantity_w, each.price_ticks) for each in prints]
+    assert found == [(500, Fraction(400)), (1000, Fraction(430))]
     assert price_text(mean_ticks(prints), MarketRules()) == "0.0420"
     assert price_text(average_ticks(fills[2]), MarketRules()) == "0.0420"
 

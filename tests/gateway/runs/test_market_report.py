@@ -24,6 +24,7 @@ from gateway.runs.simulation import Simulation, simulate
 from gateway.scenario.loading import load_scenario
 from gateway.scenario.scenario import Scenario
 from security_check.importers.pandapower_balanced import network_from_pandapower
+from security_check.model.envelope import Direction
 
 SCENARIO = """
 [network]
@@ -93,13 +94,13 @@ def test_a_small_market_by_hand(scenario: Scenario) -> None:
     assert report.tiers == {"merit_order": 1}
     rows = {(row.direction, row.connection_point): row for row in report.prices}
     assert len(rows) == 2 * 6
-    assert rows["injection", "load:0"].sold_w == 100
-    assert rows["injection", "load:0"].average_price == "0.0100"  # the maker's price
-    assert rows["injection", "load:1"].average_price == "0.0100"
-    assert rows["injection", "load:2"].average_price is None
+    assert rows[Direction.INJECTION, "load:0"].sold_w == 100
+    assert rows[Direction.INJECTION, "load:0"].average_price == "0.0100"  # the maker's price
+    assert rows[Direction.INJECTION, "load:1"].average_price == "0.0100"
+    assert rows[Direction.INJECTION, "load:2"].average_price is None
     # One bid is left: it is the local price.
-    assert rows["injection", "load:5"].local_price == "0.0900"
-    assert rows["withdrawal", "load:5"].local_price is None
+    assert rows[Direction.INJECTION, "load:5"].local_price == "0.0900"
+    assert rows[Direction.WITHDRAWAL, "load:5"].local_price is None
 
 
 def random_lines(seed: int, count: int) -> list[dict[str, Any]]:

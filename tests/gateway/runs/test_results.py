@@ -216,7 +216,7 @@ def test_lights_and_matrix_are_what_their_definitions_say(
     elements = ("bus:1", "line:0", "trafo:0")
     table = EnvelopeTable(starts, ends, POINTS, limits_w, stops, elements, marks)
     matched = Matched(table, limits_w + spare_w)
-    scenario = SimpleNamespace(network=area.network, perimeters=area.perimeters)
+    scenario: Any = SimpleNamespace(network=area.network, perimeters=area.perimeters)
     rows = list(traffic_light(scenario, matched))
     members = {"west": [1], "village": [0, 2]}
     assert [(r.start, r.perimeter, r.direction) for r in rows] == list(
@@ -240,15 +240,15 @@ def test_lights_and_matrix_are_what_their_definitions_say(
         assert row.bottleneck == (most[0] if most else "")
     matrix = topological_matrix(scenario, matched)
     assert [row.resource for row in matrix] == list(POINTS)  # each exactly once
-    for i, row in enumerate(matrix):
+    for i, resource in enumerate(matrix):
         for d, way in enumerate(("up", "down")):
             least = min(range(2), key=lambda t: limits_w[t, d, i])
             stop = table.elements[stops[least, d, i]] if spare_w[least, d, i] else "capacity"
             stop = "not secured" if unpublished[least] else stop
-            assert getattr(row, f"limit_{way}_w") == limits_w[least, d, i]
-            assert getattr(row, f"capacity_{way}_w") == (limits_w + spare_w)[least, d, i]
-            assert getattr(row, f"constraint_{way}") == stop
-            assert getattr(row, f"start_{way}") == starts[least]
+            assert getattr(resource, f"limit_{way}_w") == limits_w[least, d, i]
+            assert getattr(resource, f"capacity_{way}_w") == (limits_w + spare_w)[least, d, i]
+            assert getattr(resource, f"constraint_{way}") == stop
+            assert getattr(resource, f"start_{way}") == starts[least]
     assert [row.perimeter for row in matrix] == ["village", "west", "village"]
     assert {row.voltage_level for row in matrix} == {"low"}
     assert {row.nominal_voltage_v for row in matrix} == {400.0}

@@ -61,7 +61,7 @@ def words_of(mark: Mark) -> str:
     return f"secure, {mark.fairness.replace('_', '-')}" if mark.fairness else "secure"
 
 
-def marked(axes: Any) -> list[tuple[float, float]]:
+def marked(axes: Any) -> list[tuple[int, int]]:
     """Return first and last of the intervals of each mark in the strip above a panel."""
     spans = []
     for patch in axes.patches:
@@ -69,7 +69,7 @@ def marked(axes: Any) -> list[tuple[float, float]]:
             continue  # the hatch of the mark below it
         ends = patch.get_extents().transformed(axes.transData.inverted())
         zero = dates.date2num(START)
-        spans.append(tuple(round((x - zero) * 96) for x in (ends.x0, ends.x1)))
+        spans.append((round((ends.x0 - zero) * 96), round((ends.x1 - zero) * 96)))
     return spans
 
 

@@ -99,7 +99,8 @@ def test_rules_that_fail_are_named_and_the_others_keep_their_figures(
 ) -> None:
     path = a_day(tmp_path, [(0.98, 1.02)])
     before, _ = compared(path, 1, 0)
-    allocate, failed = NetworkGrid.allocate, []
+    allocate = NetworkGrid.allocate
+    failed: list[Any] = []
 
     def fail_first(self: NetworkGrid, limits: Any) -> Any:
         if len(failed) < count:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandapower as pp
 import pytest
+from presence import there
 from scenario_files import GOOD, faults_of, load, small_net
 from typer.testing import CliRunner
 
@@ -44,7 +45,8 @@ def test_everything_it_may_say(folder):
         folder, with_section('rule = "alpha"\nalpha = 2\nforgetting = 0.9\ngain = 2')
     ).fairness
     assert terms.principle == Fairness(Rule.ALPHA, alpha=2.0)
-    assert (terms.coupling.forgetting, terms.coupling.gain) == (0.9, 2.0)
+    coupling = there(terms.coupling)
+    assert (coupling.forgetting, coupling.gain) == (0.9, 2.0)
     terms = load(folder, with_section('over = "width"')).fairness
     assert terms.principle == Fairness(over=ComparedShare.WIDTH)
     scenario = load(folder, with_section('weights = {default = 1.0, "load:1" = 2.5}'))

@@ -14,6 +14,7 @@ from meshed_networks import MeshedArea, ring, worst_of
 from network_days import MESHED_RING
 from scenario_files import GOOD, faults_of, load, small_net
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from gateway.formats.envelope_file import EnvelopeFile
 from gateway.runs.verdict_file import VerdictFile
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
@@ -34,7 +35,7 @@ def area_of(folder: Path, text: str) -> MeshedArea:
     scenario = load(folder, text)
     limits = Limits(VoltageLimits(0.92, 1.08), InterfaceLimits(1.0, 1.04))
     grid = scenario.grid()
-    assert hasattr(grid, "monitors")
+    assert isinstance(grid, NetworkGrid)
     return MeshedArea(grid, scenario.states, limits)
 
 

@@ -49,7 +49,9 @@ def stated(taps: str, more: str = "", text: str = GOOD) -> str:
 
 
 def allocated(scenario: Scenario) -> SecurityCheck:
-    return scenario.grid().allocate(scenario.interface_limits)
+    check = scenario.grid().allocate(scenario.interface_limits)
+    assert isinstance(check, SecurityCheck)
+    return check
 
 
 def corners(check: SecurityCheck, scenario: Scenario) -> list[tuple[np.ndarray, float]]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandapower as pp
 import pytest
+from presence import there
 from scenario_files import GOOD, faults_of, load, small_net
 
+from doe_allocation.allocation.network_grid import NetworkGrid
 from gateway.scenario.loading import load_scenario, scenario_path
 from security_check.errors import PowerFlowError
 from security_check.uncertainty.deviation_sets import BoxSet, BudgetSet, EllipsoidSet
@@ -83,6 +85,7 @@ def test_envelopes_shrink_by_what_is_uncertain(folder):
     ]
     assert limits[1].min() < limits[0].min()
     assert limits[2].min() < limits[0].min()
+    assert isinstance(tolerant, NetworkGrid)
     names = tolerant.network.ports.names
     assert set(names) >= {"line:0", "line:1", "line:2", "trafo:0"}
 
@@ -162,5 +165,5 @@ def test_deviations_that_no_envelope_survives_are_reported_as_such(folder):
 def test_the_example_that_ships_with_us_is_what_it_says():
     scenario = load_scenario(scenario_path("bundled:uncertain"))
     deviations = scenario.forecast.deviations
-    assert deviations.impedances == len(set(scenario.network.series.elements)) == 43
+    assert deviations.impedances == len(set(there(scenario.network.series).elements)) == 43
     assert deviations.set.count == 1 + 43

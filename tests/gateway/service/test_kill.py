@@ -8,6 +8,7 @@ import os
 import random
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,8 @@ async def test_every_acknowledged_order_is_journaled_once_and_every_fill_is_repo
     numbers = iter(range(ORDERS))
     pause = asyncio.Semaphore(40)
 
-    def answered() -> int:
-        return sum(len(customer.orders) for customer in customers)
+    def answered(least: int) -> bool:
+        return sum(len(customer.orders) for customer in customers) >= least
 
     async def ask_on(customer: Customer) -> None:
         for number in numbers:
@@ -112,7 +113,7 @@ async def test_every_acknowledged_order_is_journaled_once_and_every_fill_is_repo
     async def kill_often() -> None:
         for kill in range(1, KILLS + 1):
             threshold = kill * ORDERS // (KILLS + 1) + chance.randint(-100, 100)
-            await until(lambda least=threshold: answered() >= least, None, every_s=0.001)
+            await until(partial(answered, threshold), None, every_s=0.001)
             await victim.kill()
             await victim.start()
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -170,11 +171,14 @@ async def test_nothing_is_published_or_acknowledged_before_it_is_durable(
         seen.append((len(reports(transport, "p0")), len(transport.acknowledged)))
         await append(entries, published)
 
+    def acknowledged(count: int) -> bool:
+        return len(transport.acknowledged) == count
+
     monkeypatch.setattr(journal, "append", slow)
     async with running(journal, transport):
         for k in range(3):
             transport.deliver(message(f"a{k}", 0))
-            await until(lambda k=k: len(transport.acknowledged) == k + 1)
+            await until(partial(acknowledged, k + 1))
             assert len(reports(transport, "p0")) == k + 1
     assert seen[1:4] == [(0, 0), (1, 1), (2, 2)]
 

@@ -12,6 +12,7 @@ import pytest
 from gateway_market import GATE, START, break_poisonous_orders, client, market, order, serving
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 from listening import LONG_S, Ear, until
+from presence import there
 
 from exchange.vocabulary.commands import RejectMessage
 from gateway.errors import GatewayError, JournalError
@@ -370,7 +371,7 @@ async def test_exchange_that_may_not_hear_itself_goes_on_trying(
         ),
     ):
         accounts["exchange"] = BrokerAccount("x", Rights(rights.publish, topics.incoming[1:]))
-        del broker._broker._subscriptions[topics.order("+")]
+        del there(broker._broker)._subscriptions[topics.order("+")]
         await asyncio.sleep(2)
         assert caplog.text.count("connecting anew") == 1
         assert "refused the subscription" in caplog.text

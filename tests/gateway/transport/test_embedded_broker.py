@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import gateway_servers
@@ -288,10 +289,11 @@ async def test_messages_kept_for_a_client_need_a_right_when_they_go_out(
         pass
     async with MqttTransport(own.settings("exchange", "exchange")) as exchange:
         await exchange.publish([Outgoing(report, b"while away")])
-    session, _ = own._broker._sessions["p1"]
+    broker: Any = own._broker
+    session, _ = broker._sessions["p1"]
     assert session.retained_messages.qsize() == 1
     # Rights that were taken away meanwhile.
-    own._broker._accounts["p1"] = BrokerAccount("p1!", Rights((), ()))
+    broker._accounts["p1"] = BrokerAccount("p1!", Rights((), ()))
     async with MqttTransport(own.settings("p1", "p1")) as p1:
         assert await heard_within(p1, 0.3) == []
 

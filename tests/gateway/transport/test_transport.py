@@ -6,10 +6,12 @@ import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, cut, free_port, steal
 from listening import until
+from presence import there
 
 from gateway.errors import BrokerRefusedError, TransportError
 from gateway.messages.topics import Rights, Topics
@@ -251,9 +253,9 @@ async def test_at_most_the_window_is_unconfirmed(broker: MakeSettings, area: str
 async def test_no_delay_on_both_sides(embedded_broker: EmbeddedBroker) -> None:
     async with MqttTransport(embedded_broker.settings("reader")) as transport:
         assert transport._link is not None
-        wire = transport._link._transport.get_extra_info("socket")
+        wire: Any = transport._link._transport.get_extra_info("socket")
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        _, handler = embedded_broker._broker._sessions["reader"]
+        _, handler = there(embedded_broker._broker)._sessions["reader"]
         accepted = handler.writer._writer.get_extra_info("socket")
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

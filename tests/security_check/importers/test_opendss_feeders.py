@@ -60,7 +60,9 @@ def assert_equal_to_opendss(name: str, taps: Taps, commands: list[str], source_p
     for k, (terminal, side) in enumerate(zip(terminals.elements, terminals.sides, strict=True)):
         element, node = element_of(terminal)
         rating_a = terminals.rating_pu[k] * terminals.base_current_a[k]
-        percent = abs(terminals.admittance[[k]] @ ours)[0] / terminals.rating_pu[k] * 100
+        percent = (
+            abs(np.asarray(terminals.admittance[[k]] @ ours))[0] / terminals.rating_pu[k] * 100
+        )
         expected = 100 * circuit_current(element, side, node) / rating_a
         assert percent == pytest.approx(expected, abs=1e-3), terminal
 

@@ -242,7 +242,7 @@ def faults_of(net, **how):
     with pytest.raises(NetworkFaults) as caught:
         network_from_pandapower(net, **how)
     assert all(fault.detail for fault in caught.value.faults)
-    named = {}
+    named: dict[str, list[str]] = {}
     for fault in caught.value.faults:
         assert str(fault) in str(caught.value)
         named.setdefault(fault.element, []).append(fault.detail)

@@ -9,6 +9,7 @@ import pandapower as pp
 import pytest
 from meshed_cases import shared_bus, two_grids
 from meshed_networks import ring
+from presence import there
 
 from security_check.errors import NetworkFaults
 from security_check.importers.pandapower_meshed import meshed_network_from_pandapower
@@ -27,7 +28,7 @@ class TestGenerators:
     def test_hold_what_the_net_says_at_ports_of_their_own(self):
         net = ring(4)
         network = read(net, distributed_slack=True)
-        held = network.generators
+        held = there(network.generators)
         assert held.names == ("gen:0", "gen:1")
         np.testing.assert_allclose(held.power_pu, [0.2, 0.3])
         np.testing.assert_allclose(held.voltage_pu, [1.01, 1.02])
@@ -42,7 +43,7 @@ class TestGenerators:
         ]
 
     def test_without_a_distributed_slack_the_reference_takes_all(self):
-        held = read(ring(4)).generators
+        held = there(read(ring(4)).generators)
         np.testing.assert_array_equal(held.participation, [0.0, 0.0])
         assert held.reference_participation == 1.0
 
@@ -50,20 +51,20 @@ class TestGenerators:
         net = ring(4)
         net.gen = net.gen.drop(columns=["min_p_mw", "max_q_mvar"])
         net.gen.loc[0, "max_p_mw"] = np.nan
-        held = read(net).generators
+        held = there(read(net).generators)
         np.testing.assert_array_equal(held.power_limits_pu, [[-np.inf, np.inf], [-np.inf, 1.4]])
         np.testing.assert_array_equal(held.reactive_limits_pu, [[-0.6, np.inf]] * 2)
 
     def test_scaling_counts(self):
         net = ring(4)
         net.gen.loc[1, "scaling"] = 0.5
-        np.testing.assert_allclose(read(net).generators.power_pu, [0.2, 0.15])
+        np.testing.assert_allclose(there(read(net).generators).power_pu, [0.2, 0.15])
 
     def test_of_one_bus_are_one_with_the_limits_of_the_first_to_reach_its_own(self):
         """Weights 2, 0.5 and 1; gen:2 and gen:3 have no limits of active power."""
         net = shared_bus()
         net.gen.loc[2, ["min_p_mw", "max_p_mw"]] = [-5.0, 8.0]  # 3 MW up for weight 0.5
-        held = read(net, distributed_slack=True).generators
+        held = there(read(net, distributed_slack=True).generators)
         joint = held.names.index("gen:0+gen:2+gen:3")
         assert held.power_pu[joint] == pytest.approx((20.0 + 5.0 - 4.0) / 100)
         np.testing.assert_allclose(held.reactive_limits_pu[joint], [-0.8, 1.0])
@@ -93,7 +94,7 @@ class TestExternalGrids:
 
     def test_with_a_distributed_slack_all_but_the_first_are_generators(self):
         network = read(two_grids(), distributed_slack=True)
-        assert network.generators.names == ("ext_grid:1", "gen:0", "gen:1")
+        assert there(network.generators).names == ("ext_grid:1", "gen:0", "gen:1")
         assert [network.nodes[k] for k in network.interface.nodes] == ["bus:1"]
 
     def test_of_separate_parts_leave_no_generator_behind(self):
@@ -145,7 +146,7 @@ class TestFaults:
         net.ext_grid["slack_weight"] = 0.0
         (fault,) = faults(net, distributed_slack=True)
         assert fault.startswith("slack_weight: the slack weights of all external grids and gen")
-        assert read(net).generators.reference_participation == 1.0
+        assert there(read(net).generators).reference_participation == 1.0
 
     @pytest.mark.parametrize(
         ("table", "column", "value", "fault"),
@@ -181,7 +182,7 @@ class TestFaults:
 
     def test_of_a_network_that_did_not_come_from_a_net(self):
         network = read(ring(4))
-        held = network.generators
+        held = there(network.generators)
         wrong = replace(
             held,
             voltage_pu=np.array([1.0, 2.5]),

@@ -122,7 +122,7 @@ class TestATapWithoutAType:
 
     def test_at_the_star_point_without_an_angle(self):
         """pandapower ignores a tap at the star point whose angle is not a number."""
-        how = {"tap_at_star_point": True, "tap_changer_type": "Ratio"}
+        how: dict[str, Any] = {"tap_at_star_point": True, "tap_changer_type": "Ratio"}
         found = solved(three_windings(**how, tap_step_degree=np.nan))
         np.testing.assert_allclose(found, expected(three_windings(**how)), rtol=0, atol=1e-9)
 
@@ -177,7 +177,9 @@ class TestWhatIsOpen:
         assert said in faults_of(station(**changes))["trafo:0"]
 
     def test_nothing_where_there_is_no_changer(self):
-        nothing = {"tap_step_percent": np.nan, "tap_step_degree": np.nan, "tap_neutral": np.nan}
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("tap_step_percent", "tap_step_degree", "tap_neutral"), np.nan
+        )
         found = solved(station(**nothing))
         np.testing.assert_allclose(found, solved(station("Ratio", 0)), rtol=0, atol=1e-12)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,9 @@ from security_check.model.limits import InterfaceLimits
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf, -1, 0.5])
 @pytest.mark.parametrize("name", ["injection_limit_w", "withdrawal_limit_w"])
 def test_a_limit_that_is_no_whole_number_of_watts_is_refused(name: str, wrong: float) -> None:
+    given: dict[str, Any] = {name: wrong}
     with pytest.raises(ValueError, match=rf"{name} is {wrong} W, it must be a whole number"):
-        InterfaceLimits(0.98, 1.04, **{name: wrong})
+        InterfaceLimits(0.98, 1.04, **given)
 
 
 @pytest.mark.parametrize("right", [None, 0, 1, 250_000])

@@ -80,8 +80,8 @@ def extremes(
                     )
                 places = np.meshgrid(*[np.arange(len(p)) for p, _ in each], indexing="ij")
                 at = [place.ravel() for place in places]
-                p = sum(part[0][i] for part, i in zip(each, at, strict=True))
-                q = sum(part[1][i] for part, i in zip(each, at, strict=True))
+                p = np.sum([part[0][i] for part, i in zip(each, at, strict=True)], axis=0)
+                q = np.sum([part[1][i] for part, i in zip(each, at, strict=True)], axis=0)
                 v = voltages(z, v0, p, q)
                 assert not np.isnan(v).any(), "no power flow solution"
                 best = int((sign * v).argmax())

@@ -14,6 +14,7 @@ from brute_force import Limits, extremes, measured, of_rows, vertices, violation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BAND, Net, feeder, menagerie
+from presence import there
 from sampling import examples
 from trade_moves import random_trades, trade
 
@@ -115,7 +116,7 @@ def test_a_changed_impedance_is_a_network_built_anew(name, seed):
     grid = grid_of(net, 0.3)
     flow, network = grid.monitors.power_flow, grid.network
     points = rng.uniform(-6e3, 6e3, (3, 5)) / network.base_power_w
-    first = network.ports.compensation.first
+    first = there(network.ports.compensation).first
     kappa = np.array([change[e] / (1.0 + change[e]) for e in network.ports.names[first:]])
     powers = network.port_shares @ points + 0j
     powers[first:] = kappa[:, None]
@@ -258,11 +259,11 @@ def test_three_winding_transformers_and_taps_have_tolerances_too():
     net = menagerie()
     network = network_from_pandapower(net)
     with_all = with_tolerance(network, 0.1)
-    compensation = with_all.ports.compensation
+    compensation = there(with_all.ports.compensation)
+    series = there(network.series)
     assert sum(name == "trafo3w:0" for name in with_all.ports.names[compensation.first :]) == 3
-    assert compensation.half.shape[1] == len(set(network.series.elements))
+    assert compensation.half.shape[1] == len(set(series.elements))
     change = 0.1 / 1.1
-    series = network.series
     own = [k for k, e in enumerate(series.elements) if e in ("line:0", "trafo:1")]
     across = series.across[:, own].toarray()
     ours = network.admittance.toarray() - change * across @ series.admittance[own][:, own] @ (
@@ -314,7 +315,7 @@ def test_a_magnetised_transformer_is_exact_enough_or_refused(vk, i0, part):
     for change, each_w in itertools.product((-part, part), (-42_000.0, 42_000.0)):
         points = np.full((2, 1), each_w / tolerant.base_power_w)
         powers = tolerant.port_shares @ points + 0j
-        powers[tolerant.ports.compensation.first :] = change / (1.0 + change)
+        powers[there(tolerant.ports.compensation).first :] = change / (1.0 + change)
         ours = monitors.all_values(monitors.power_flow.solve(powers, np.array([[0.99]])))
         anew = PowerFlow(network_from_pandapower(scaled(behind(vk, i0), {"trafo:0": change})))
         voltage = measured(anew, points, np.array([0.99]))["voltage"]

@@ -22,6 +22,7 @@ from networks import (
 )
 from others_warnings import others_warnings_ignored
 from pandapower_oracle import voltages
+from presence import there
 from random_boxes import check_worst_of_all_vertices, random_box
 from sampling import examples
 from trade_moves import random_trades, trade
@@ -64,10 +65,10 @@ def law(response: Response, rating: float, asked: complex, voltage: float) -> co
     """Return what one inverter injects: the response, written down once more."""
     var, most = 0.0, rating
     if response.volt_var is not None:
-        var = rating * np.interp(voltage, *_points(response.volt_var))
+        var = rating * np.interp(voltage, *_points(there(response.volt_var)))
         most = np.sqrt(rating**2 - var**2)
     if response.volt_watt is not None:
-        most = min(most, rating * np.interp(voltage, *_points(response.volt_watt)))
+        most = min(most, rating * np.interp(voltage, *_points(there(response.volt_watt))))
     return min(asked.real, most) + 1j * (asked.imag + var)
 
 
@@ -93,8 +94,8 @@ class TestStandards:
     )
     def test_as_4777(self, volts, var, watt):
         response = AS4777_AUSTRALIA_A
-        assert np.interp(volts / 230, *_points(response.volt_var)) == pytest.approx(var)
-        assert np.interp(volts / 230, *_points(response.volt_watt)) == pytest.approx(watt)
+        assert np.interp(volts / 230, *_points(there(response.volt_var))) == pytest.approx(var)
+        assert np.interp(volts / 230, *_points(there(response.volt_watt))) == pytest.approx(watt)
 
     def test_ieee_1547(self):
         for response, pairs in (
@@ -102,8 +103,8 @@ class TestStandards:
             (IEEE1547_CATEGORY_B, {0.92: 0.44, 0.98: 0.0, 1.02: 0.0, 1.05: -0.22, 1.08: -0.44}),
         ):
             for voltage, var in pairs.items():
-                assert np.interp(voltage, *_points(response.volt_var)) == pytest.approx(var)
-            assert np.interp(1.08, *_points(response.volt_watt)) == pytest.approx(0.6)
+                assert np.interp(voltage, *_points(there(response.volt_var))) == pytest.approx(var)
+            assert np.interp(1.08, *_points(there(response.volt_watt))) == pytest.approx(0.6)
 
 
 class TestFaults:
@@ -234,9 +235,8 @@ class TestPowerFlow:
         held = rng.uniform(0.95, 1.08, len(rows))
         asked = network.port_shares @ (power + 0j)
         points = flow.solve(asked, held[None, :], tolerance_pu=1e-13)
-        answer = network.inverters.answer(
-            asked[network.inverters.ports], np.abs(points.voltage[network.inverters.ports])
-        )
+        inverters = there(network.inverters)
+        answer = inverters.answer(asked[inverters.ports], np.abs(points.voltage[inverters.ports]))
         assert 0.0 < answer.passes.mean() <= 1.0
         by_port, by_source = monitors.gradients(rows, points)
         step = 1e-6
@@ -342,7 +342,7 @@ def test_single_phase_inverters_do_as_in_opendss(tmp_path: Path, response, mode,
             assert voltage == pytest.approx(theirs[name], abs=1e-6), node
             compared += 1
     assert compared == 12
-    inverters = flow.network.inverters
+    inverters = there(flow.network.inverters)
     answer = inverters.answer(
         points.power_pu[inverters.ports], np.abs(points.voltage[inverters.ports])
     )

@@ -12,6 +12,7 @@ from brute_force import complex_vertices, measured, of_rows, violation, worst_va
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import REACTIVE_AREAS, Area, feeder, simbench_network, small_area
+from presence import there
 from random_boxes import IDLE, check_worst_of_all_vertices, random_box
 from sampling import examples, some
 
@@ -50,7 +51,7 @@ class TestStatements:
             cone_power_factor={"load:0": 0.8},
             range_var={"load:0": (-1_000.0, 3_000.0), "load:2": (500.0, 500.0)},
         )
-        freedom = network.reactive_freedom
+        freedom = there(network.reactive_freedom)
         np.testing.assert_allclose(freedom.cone, [0.75, 0.0, 0.0])
         np.testing.assert_allclose(freedom.middle * network.base_power_w, [1_000, 0, 500])
         np.testing.assert_allclose(freedom.half * network.base_power_w, [2_000, 0, 0])
@@ -89,7 +90,7 @@ class TestWorstPoints:
         power = numbers(area, found.points, u)
         assert (power.real <= u[: len(power), None] + 1e-12).all()
         assert (power.real >= -u[len(power) :, None] - 1e-12).all()
-        freedom, ratio = network.reactive_freedom, network.reactive_ratio[:, None]
+        freedom, ratio = there(network.reactive_freedom), network.reactive_ratio[:, None]
         off = np.abs(power.imag - ratio * power.real - freedom.middle[:, None])
         most = freedom.half[:, None] + freedom.cone[:, None] * np.abs(power.real)
         assert (off <= most + 1e-12).all()

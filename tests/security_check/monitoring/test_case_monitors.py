@@ -111,16 +111,17 @@ def test_only_the_case_of_a_row_is_solved(area, points, monkeypatch):
     ports, source, _ = points
     joint = area.grid.monitors
     asked = []
+
+    def noted(name, solve):
+        def run(power, *rest):
+            asked.append((name, power.shape[1]))
+            return solve(power, *rest)
+
+        return run
+
     for case in joint.power_flow.cases:
         flow = case.power_flow
-        solve = flow.solve
-        monkeypatch.setattr(
-            flow,
-            "solve",
-            lambda power, *rest, name=case.state.outage, solve=solve: (
-                asked.append((name, power.shape[1])) or solve(power, *rest)
-            ),
-        )
+        monkeypatch.setattr(flow, "solve", noted(case.state.outage, flow.solve))
     row = np.array([joint.elements.index("line:3 without gen:0")])
     solved = joint.power_flow.solve(ports, source)
     for _ in range(2):

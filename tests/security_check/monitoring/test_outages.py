@@ -23,8 +23,7 @@ EVERY = ["line:0", "line:3", "line:8", "gen:0", "gen:1", "gen:2"]
 @pytest.fixture(scope="module")
 def read():
     net = shared_bus()
-    how = {"passive": "as-given", "distributed_slack": True}
-    return net, *outages_from_pandapower(net, EVERY, **how)
+    return net, *outages_from_pandapower(net, EVERY, passive="as-given", distributed_slack=True)
 
 
 @pytest.mark.parametrize("k", range(len(EVERY)), ids=EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ from security_check.model.islands import islands_of
 from security_check.operating_range.operating_point import OperatingPoint
 
 
-def operating_point(**changes: object) -> OperatingPoint:
-    given: dict[str, object] = {
+def operating_point(**changes: Any) -> OperatingPoint:
+    given: dict[str, Any] = {
         "power_w": np.array([3_000.0, -1_000.0, 0.0]),
         "reactive_var": np.zeros(3),
         "source_pu": np.array([0.98]),

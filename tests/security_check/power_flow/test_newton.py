@@ -137,7 +137,7 @@ def test_without_a_reference_share_the_generators_take_all_of_it():
     points = solved(net, other, customers_pu(net, other))
     nodes = other.node_voltages(points)
     held = other.network.interface.nodes
-    produced = (nodes * (other.network.admittance @ nodes).conj())[held].real
+    produced = (nodes * np.asarray(other.network.admittance @ nodes).conj())[held].real
     np.testing.assert_allclose(produced, 0.0, atol=1e-8)
     more = points.power_pu[generators.ports].real - generators.power_pu[:, None]
     np.testing.assert_allclose(more[0] / 0.25, more[1] / 0.75, rtol=1e-8)

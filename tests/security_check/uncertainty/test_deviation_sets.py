@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from presence import there
 from sampling import examples
 from scipy.optimize import linprog, minimize
 
@@ -23,6 +25,8 @@ from security_check.uncertainty.deviation_sets import (
     ProductSet,
     source_vertices,
 )
+
+_minimize: Any = minimize  # its stubs do not know these constraints
 
 SIZES = st.integers(1, 6)
 
@@ -58,7 +62,7 @@ def budget_by_linear_program(direction: np.ndarray, gamma: float) -> float:
         method="highs",
     )
     assert solved.status == 0
-    return float(-solved.fun)
+    return float(-there(solved.fun))
 
 
 @settings(deadline=None, max_examples=examples(60))
@@ -120,7 +124,7 @@ def test_an_ellipsoid_is_what_a_solver_says(seed):
     sigma = covariance_of(seed, d, d + 2)
     direction = rng.normal(size=d)
     inverse = np.linalg.inv(sigma)
-    solved = minimize(
+    solved = _minimize(
         lambda xi: -direction @ xi,
         np.zeros(d),
         jac=lambda xi: -direction,
@@ -251,7 +255,7 @@ def test_corners_of_the_held_voltages_are_those_of_a_linear_program(low, width, 
             bounds=[(low, low + width)] * 3,
             method="highs",
         )
-        assert (corners @ direction).max() == pytest.approx(-solved.fun, abs=1e-9)
+        assert (corners @ direction).max() == pytest.approx(-there(solved.fun), abs=1e-9)
 
 
 def test_held_voltages_without_unbalance_move_together():

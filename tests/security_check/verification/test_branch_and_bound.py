@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from brute_force import vertices
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from presence import there
 from proof_areas import AREAS, ENDS, Area, area, line_of_two, random_box, wild_area
 from sampling import examples, some
 from stressed_lines import stressed_network
@@ -113,8 +114,8 @@ class TestBounds:
         u = random_box(where, seed, size)
         model = ProofModel.of(where.model, where.conditions, u)
         cover = cover_box(model, 9)
-        boxes = cover.root.boxes
-        assume(boxes is not None)
+        assume(cover.root.boxes is not None)
+        boxes = there(cover.root.boxes)
         kinds = row_kinds(where.model)
         split = split_of(
             where, u, RowLimits(np.full(len(kinds.kind), 9.0), np.ones(len(kinds.kind)), 0.9)
@@ -133,10 +134,10 @@ class TestBounds:
         assert exact.centre == pytest.approx(level, abs=1e-8)
         slack = ROUNDING * (1.0 + np.abs(level))
         assert (level <= curved.bound + slack).all()
-        there = curvature_over(model, point, rows, exact)
+        within = curvature_over(model, point, rows, exact)
         for one, far, other in (
-            (curved.gradient, curved.gradient_radius, there.gradient),
-            (curved.second, curved.second_radius, there.second),
+            (curved.gradient, curved.gradient_radius, within.gradient),
+            (curved.second, curved.second_radius, within.second),
         ):
             assert (np.abs(other - one) <= far + 1e-8 * (1.0 + np.abs(other))).all()
         step = 1e-5
@@ -147,7 +148,7 @@ class TestBounds:
                 moved[:, k] += way
                 sides.append(rows.level(where.values(moved[:, :-1].T, moved[:, -1])[split.rows].T))
             slope = (sides[0] - sides[1]) / (2.0 * step)
-            assert there.gradient[:, :, k] == pytest.approx(slope, abs=1e-4, rel=1e-4)
+            assert within.gradient[:, :, k] == pytest.approx(slope, abs=1e-4, rel=1e-4)
 
 
 class TestInteriorMaxima:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 import pytest
+from presence import there
 from proof_areas import Area, of_network
 from sampling import some
 
@@ -29,15 +30,19 @@ from security_check.verification.row_curvature import Quantities, curvature_over
 from security_check.verification.solution_boxes import ProofModel, enclose_boxes
 
 CHECKER = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
-POWERS = ("interface_injection", "interface_withdrawal")
-POWERS = (*POWERS, "interface_reactive_max", "interface_reactive_min")
+POWERS = (
+    "interface_injection",
+    "interface_withdrawal",
+    "interface_reactive_max",
+    "interface_reactive_min",
+)
 
 
 @functools.cache
 def checker() -> Any:
-    spec = importlib.util.spec_from_file_location("check_certificate", CHECKER)
+    spec = there(importlib.util.spec_from_file_location("check_certificate", CHECKER))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    there(spec.loader).exec_module(module)
     return module
 
 
@@ -48,7 +53,7 @@ def plain_area(rng: np.random.Generator) -> Area:
     pp.create_ext_grid(net, buses[0])
     for k, bus in enumerate(buses[1:], start=1):
         r, x = rng.choice([0.0625, 0.390625, 2.5, 7.0], 2) * rng.choice(
-            [[1e-6, 1], [1, 1e-6], [1, 1]]
+            np.array([[1e-6, 1], [1, 1e-6], [1, 1]])
         )
         parent = buses[int(rng.integers(0, k))]
         pp.create_line_from_parameters(net, parent, bus, 1.0, r, x, c_nf_per_km=0.0, max_i_ka=0.1)

@@ -105,9 +105,10 @@ def excess(document: dict[str, Any]) -> float:
         given = [interval["envelopes"][point] for point in part["connection_points"]]
         power = matrix(network["power"])
         others = power.shape[1] - 1 - len(given)
-        low = [-each["withdrawal_w"] / base for each in given] + [-1.0] * others
-        high = [each["injection_w"] / base for each in given] + [1.0] * others
-        low, high = np.array([*low, part["band_pu"][0]]), np.array([*high, part["band_pu"][1]])
+        lower = [-each["withdrawal_w"] / base for each in given] + [-1.0] * others
+        upper = [each["injection_w"] / base for each in given] + [1.0] * others
+        low = np.array([*lower, part["band_pu"][0]])
+        high = np.array([*upper, part["band_pu"][1]])
         share = np.array(list(itertools.product([0.0, 1.0], repeat=len(low))))
         share = np.vstack([share, np.random.default_rng(0).random((300, len(low)))])
         values = measured(network, power, low + share * (high - low))

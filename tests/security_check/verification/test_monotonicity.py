@@ -380,8 +380,8 @@ class TestPublishedEnvelopes:
         check = allocated("1-LV-semiurb4--0-sw", 30_000)
         robust = check.robust_rows
         network = robust.monitors.power_flow.network
-        u, limits = 1.001 * check.limits_w / network.base_power_w, robust.limits
-        proof = prove_monotone(PortModel(network), robust.conditions, u, limits.limit)
+        u: np.ndarray = 1.001 * check.limits_w / network.base_power_w
+        proof = prove_monotone(PortModel(network), robust.conditions, u, robust.limits.limit)
         assert not proof.secure.all()
 
     def test_an_unbalanced_feeder_is_proved_secure_in_every_row(self):

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from meshed_networks import meshed_area
 from networks import SMALL_AREAS, small_area
+from presence import there
 from stressed_freedom import free_case
 from stressed_lines import stressed_network
 
@@ -35,9 +36,9 @@ CHECKER = Path(__file__).resolve().parents[3] / "tools" / "check_certificate.py"
 
 @functools.cache
 def checker() -> Any:
-    spec = importlib.util.spec_from_file_location("check_certificate", CHECKER)
+    spec = there(importlib.util.spec_from_file_location("check_certificate", CHECKER))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    there(spec.loader).exec_module(module)
     return module
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandapower as pp
 import pytest
+from presence import there
 
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
@@ -74,7 +75,7 @@ def robust(case: str, gamma: float | None = None) -> RobustRows:
     )
     count = len(band)
     chosen = np.array(
-        [network().passive.elements.index(f"load:{k}") for k in range(count)], dtype=np.int64
+        [there(network().passive).elements.index(f"load:{k}") for k in range(count)], dtype=np.int64
     )
     within = BoxSet(count) if gamma is None else BudgetSet(count, gamma)
     own_ratio = np.full(count, np.nan)

@@ -9,6 +9,7 @@ from european_feeder import european_net
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import menagerie, simbench_network
+from presence import there
 from proof_areas import AREAS, ENDS, Area, customer_slopes, line_of_two, of_network, random_box
 from sampling import examples
 
@@ -46,23 +47,24 @@ def tree_areas() -> dict[str, Area]:
 def assert_exact(where: Area, power: np.ndarray, interface_voltage: float) -> None:
     """At a single point, the recursion must give the exact derivatives of the power flow."""
     at = np.append(power, interface_voltage)[:, None]
+    tree = there(where.tree)
     effects = voltage_effects(
-        where.tree, enclose(where.model, where.network.ports.passive_power_pu, at, at)
+        tree, enclose(where.model, where.network.ports.passive_power_pu, at, at)
     )
     for low, high in (effects.direct, effects.feedback):
         assert low == pytest.approx(high, abs=1e-6)
-    system = np.eye(len(where.tree.parent)) - effects.feedback[0]
+    system = np.eye(len(tree.parent)) - effects.feedback[0]
     by_square = np.linalg.solve(system, effects.direct[0])
     exact = voltage_gradients(where, power[:, None], np.array([interface_voltage]))[0]
     flow = where.monitors.power_flow
     points = solve(flow, power[:, None], np.array([interface_voltage]))
-    size = np.abs(flow.node_voltages(points)[where.tree.order, 0])
-    profile = np.abs(where.model.node_profile[where.tree.order])
-    scale = profile / np.abs(where.tree.voltage_fixed)
+    size = np.abs(flow.node_voltages(points)[tree.order, 0])
+    profile = np.abs(where.model.node_profile[tree.order])
+    scale = profile / np.abs(tree.voltage_fixed)
     ours = by_square * (scale**2 / (2.0 * size))[:, None]
     ours[:, -1] *= 2.0 * interface_voltage  # from d(v0^2)
     picked = where.network.voltages.incidence.indices
-    position = np.argsort(where.tree.order)
+    position = np.argsort(tree.order)
     assert ours[position[picked]] == pytest.approx(exact, rel=1e-5, abs=1e-6)
 
 
@@ -94,7 +96,7 @@ class TestSoundness:
         u = random_box(where, seed, size)
         box = enclosed(where, u)
         assume(box.closed[0])
-        rising = rising_voltages(where.tree, box)
+        rising = rising_voltages(there(where.tree), box)
         rng = np.random.default_rng(seed)
         corners = vertices(u, 1.0)
         inside = -np.split(u, 2)[1][:, None] + rng.random((len(u) // 2, 30)) * np.add(
@@ -109,17 +111,21 @@ class TestSoundness:
         where = line_of_two(1e-4, 0.3)
         box = enclosed(where, where.box(np.full(2, 20e3), np.full(2, 20e3)))
         assert box.closed[0]
-        assert rising_voltages(where.tree, box).tolist() == [False, False, True]
+        assert rising_voltages(there(where.tree), box).tolist() == [False, False, True]
 
     def test_it_holds_for_low_voltage_at_usual_envelopes(self):
         where = tree_areas()["1-LV-semiurb4--0-sw"]
         all_points = np.full(len(where.network.connection_points), 7e3)
-        assert rising_voltages(where.tree, enclosed(where, where.box(all_points, all_points))).all()
+        assert rising_voltages(
+            there(where.tree), enclosed(where, where.box(all_points, all_points))
+        ).all()
 
     def test_it_fails_for_medium_voltage_at_large_ones(self):
         where = tree_areas()["1-MV-rural--0-sw"]
         all_points = np.full(len(where.network.connection_points), 3e5)
-        rising = rising_voltages(where.tree, enclosed(where, where.box(all_points, all_points)))
+        rising = rising_voltages(
+            there(where.tree), enclosed(where, where.box(all_points, all_points))
+        )
         assert not rising[:-1].any()
 
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pandapower as pp
 import pytest
-from brute_force import measured, of_rows, solve, vertices, violation, worst_values
+from brute_force import measured, of_rows, only_flow, solve, vertices, violation, worst_values
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from presence import there
 from sampling import examples
 from uncertain_networks import (
     AREAS,
@@ -220,7 +221,7 @@ def test_the_worst_point_is_one_of_pandapower_too():
     net = copy.deepcopy(area.net)
     net.load["p_mw"], net.load["q_mvar"] = -at.power_w / 1e6, -at.reactive_var / 1e6
     net.ext_grid["vm_pu"] = at.interface_voltage_pu
-    names = area.grid.network.passive.elements
+    names = there(area.grid.network.passive).elements
     half_w = 1e5 * area.half_band_pu.sum(axis=0)
     for name, change in zip(names, half_w * at.deviation, strict=True):
         table, index = name.split(":")
@@ -259,7 +260,7 @@ def test_points_of_another_set_are_no_starts(before, now):
         np.testing.assert_allclose(SETS[now].nearest(xi), xi, rtol=0, atol=1e-9)
 
 
-TWO = {
+TWO: dict[str, DeviationSet] = {
     "box": BoxSet(2),
     "budget": BudgetSet(2, 1.3),
     "ellipsoid": EllipsoidSet(np.array([[1.0, 0.5], [0.5, 1.0]]), 1.0),
@@ -268,8 +269,9 @@ TWO = {
 
 def sampled(kind: str, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return random points inside and on the border of one of the sets of two deviations."""
-    if kind == "ellipsoid":
-        border = on_ellipsoid(TWO[kind], rng.normal(size=(count, 2)))
+    chosen = TWO[kind]
+    if isinstance(chosen, EllipsoidSet):
+        border = on_ellipsoid(chosen, rng.normal(size=(count, 2)))
         return border * np.where(rng.random((count, 1)) < 0.5, rng.random((count, 1)), 1.0)
     drawn = rng.choice([-1.0, 0.3, 1.0], (count, 2)) * rng.random((count, 2)) ** 0.3
     if kind == "budget":
@@ -294,7 +296,7 @@ def test_no_point_inside_is_worse_than_the_bound(kind, half_mw, seed):
     more = half_pu @ sampled(kind, count, rng).T
     values = np.concatenate(
         [
-            grid.monitors.all_values(solve(grid.monitors.power_flow, power.T, ends, more))
+            grid.monitors.all_values(solve(only_flow(grid.monitors), power.T, ends, more))
             for ends in (np.full(count, 0.99), np.full(count, 1.01))
         ],
         axis=1,
@@ -333,6 +335,6 @@ def test_envelopes_withstand_deviations_that_are_worst_inside(kind):
     robust = check.robust_rows
     for end in (0.99, 1.01):
         at = rng.integers(power.shape[1], size=4_000)
-        solved = solve(grid.monitors.power_flow, power[:, at], np.full(4_000, end), more)
+        solved = solve(only_flow(grid.monitors), power[:, at], np.full(4_000, end), more)
         values = grid.monitors.all_values(solved)[robust.limited]
         assert robust.violation(robust.limited[:, None], values).max() <= 1e-6

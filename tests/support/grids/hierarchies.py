@@ -7,7 +7,7 @@ knows of no operators, contracts or rows.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from doe_allocation.hierarchy.operators import Child, Operator
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.model.limits import VoltageLimits
+from security_check.model.network_state import NetworkState
 
 Net = Any
 
@@ -47,7 +48,8 @@ def owned(
     outages: tuple[str, ...] = (),
 ) -> Owned:
     """Return an operator of a net; children at its loads, each with the band promised."""
-    children, states = children or {}, []
+    children = children or {}
+    states: Sequence[NetworkState] = ()
     if meshed:
         network, states = outages_from_pandapower(
             net, outages, passive="as-given", distributed_slack=True

@@ -22,6 +22,7 @@ from security_check.importers.pandapower_outages import outages_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
 from security_check.model.network_state import NetworkState
+from security_check.monitoring.case_power_flow import CaseFlow
 from security_check.power_flow.implicit_zbus import PowerFlow
 
 Net = Any
@@ -85,7 +86,9 @@ class MeshedArea:
     @property
     def flows(self) -> list[tuple[str, PowerFlow]]:
         """The power flow of every state, each with its name."""
-        return [(str(c.state), c.power_flow) for c in self.grid.monitors.power_flow.cases]
+        flow = self.grid.monitors.power_flow
+        assert isinstance(flow, CaseFlow)
+        return [(str(c.state), c.power_flow) for c in flow.cases]
 
 
 INTERFACE = InterfaceLimits(1.0, 1.04)
@@ -138,9 +141,9 @@ def _at(flow: PowerFlow, limits: Limits, power_pu: np.ndarray, interface_pu: flo
     network = flow.network
     points = solve(flow, power_pu, np.full(power_pu.shape[1], interface_pu))
     nodes = flow.node_voltages(points)
-    size = np.abs(network.voltages.incidence @ nodes)
+    size = np.abs(np.asarray(network.voltages.incidence @ nodes))
     low, high = limits.voltage.minimum_pu, limits.voltage.maximum_pu
-    current = np.abs(network.terminals.admittance @ nodes)
+    current = np.abs(np.asarray(network.terminals.admittance @ nodes))
     rating = network.terminals.rating_pu
     found = [
         over(size, high, high - 1.0),
@@ -150,7 +153,7 @@ def _at(flow: PowerFlow, limits: Limits, power_pu: np.ndarray, interface_pu: flo
     ]
     drawn = (
         nodes[network.interface.nodes]
-        * (network.admittance @ nodes).conj()[network.interface.nodes]
+        * np.asarray(network.admittance @ nodes).conj()[network.interface.nodes]
     )
     drawn = drawn.real.sum(axis=0) - _given(network, power_pu)[network.interface.nodes].real.sum(0)
     base = network.base_power_w

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandapower as pp
-from brute_force import Limits
+from brute_force import Limits, only_flow
 from others_warnings import others_warnings_ignored
 
 from doe_allocation.allocation.network_grid import NetworkGrid
@@ -251,7 +251,7 @@ class Area:
 
     @property
     def flow(self) -> PowerFlow:
-        return self.grid.monitors.power_flow
+        return only_flow(self.grid.monitors)
 
 
 @functools.cache
@@ -292,7 +292,7 @@ def small_area(
     return Area(NetworkGrid(network, limits.voltage, capacity), limits)
 
 
-SMALL_AREAS = {
+SMALL_AREAS: dict[str, dict[str, Any]] = {
     "voltages bind": {"customers": 5, "seed": 1},
     "a mesh": {"customers": 6, "seed": 1, "meshed": True},
     "thin lines": {"customers": 5, "seed": 4, "max_i_ka": 0.04},
@@ -313,7 +313,7 @@ SMALL_AREAS = {
 }
 """Arguments of :func:`small_area` under which different things bind."""
 
-REACTIVE_AREAS = {
+REACTIVE_AREAS: dict[str, dict[str, Any]] = {
     "cone": {"customers": 4, "seed": 1, "cone_power_factor": 0.95},
     "wide cone, small transformer": {
         "customers": 4,
@@ -346,7 +346,7 @@ REACTIVE_AREAS = {
 }
 """The same, with customers who choose their reactive power."""
 
-INVERTER_AREAS = {
+INVERTER_AREAS: dict[str, dict[str, Any]] = {
     "volt-var and volt-watt": {
         "customers": 5,
         "seed": 1,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import opendssdirect as dss
@@ -124,7 +124,7 @@ def phase_network(name: str) -> Network:
 
         with tempfile.TemporaryDirectory() as folder:
             return network_from_opendss(four_wires(Path(folder)), power_factor=0.97)
-    held = {"source": "source", "bus": "phases"}[kind]
+    held: Literal["source", "phases"] = "source" if kind == "source" else "phases"
     net = phase_net(3 + int(number) % 3, int(number))
     return phases_from_pandapower(net, held=held, power_factor=1.0 - 0.05 * (int(number) % 2))
 
@@ -156,14 +156,14 @@ def measured(flow: PowerFlow, power_pu: np.ndarray, source_pu: np.ndarray) -> Va
     points = flow.solve(at_phases(network, power_pu), source_pu)
     voltage = flow.node_voltages(points)
     held = network.interface.nodes
-    drawn = (voltage[held] * (network.admittance @ voltage)[held].conj()).real.sum(axis=0)
+    drawn = (voltage[held] * np.asarray(network.admittance @ voltage)[held].conj()).real.sum(axis=0)
     phases = np.array(list(three_phase_buses(network).values()))
     unbalance = np.abs(np.einsum("k,bkp->bp", NEGATIVE, voltage[phases])) / np.abs(
         np.einsum("k,bkp->bp", POSITIVE, voltage[phases])
     )
     return {
-        "voltage": np.abs(network.voltages.incidence @ voltage),
-        "current": np.abs(network.terminals.admittance @ voltage),
+        "voltage": np.abs(np.asarray(network.voltages.incidence @ voltage)),
+        "current": np.abs(np.asarray(network.terminals.admittance @ voltage)),
         "drawn": drawn,
         "unbalance": unbalance,
     }

@@ -20,8 +20,8 @@ IDLE = 0.05  # a branch loaded to less is idle: what flows there has no side
 def random_box(area: Area, seed: int) -> np.ndarray:
     """Return limits around those allocated, some of them zero, in watts."""
     rng = np.random.default_rng(seed)
-    limits_w = area.allocate().limits_w
-    limits_w = limits_w * rng.uniform(0.3, 1.3, len(limits_w))
+    allocated_w = area.allocate().limits_w
+    limits_w = allocated_w * rng.uniform(0.3, 1.3, len(allocated_w))
     limits_w[rng.random(len(limits_w)) < 0.1] = 0
     return limits_w.astype(np.int64)
 

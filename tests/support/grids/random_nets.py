@@ -104,7 +104,7 @@ def _three_windings(net: Net, bus: int, rng: np.random.Generator, untyped: bool)
 
 def _lines(net: Net, bus: int, rng: np.random.Generator) -> list[int]:
     kv = float(net.bus.vn_kv.at[bus])
-    ends = []
+    ends: list[int] = []
     for _ in range(int(rng.integers(1, 4))):
         start = int(rng.choice([bus, *ends]))
         ends.append(int(pp.create_bus(net, kv)))

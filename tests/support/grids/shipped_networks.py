@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandapower as pp
@@ -72,11 +73,8 @@ def _tables_kept() -> Iterator[None]:
             _TABLES[key] = read(path, *args, **(how | rows))
         return _TABLES[key].copy()
 
-    pd.read_csv = kept
-    try:
+    with mock.patch.object(pd, "read_csv", kept):
         yield
-    finally:
-        pd.read_csv = read
 
 
 _TABLES: dict[str, pd.DataFrame] = {}
@@ -94,7 +92,7 @@ def refusals(net: Net, build: Callable[..., Network]) -> Network | tuple[str, ..
     try:
         return build(net)
     except NetworkFaults as error:
-        kinds = {}
+        kinds: dict[Any, Any] = {}
         for fault in error.faults:
             table = fault.element.partition(":")[0]
             what = "".join(c for c in fault.detail if not c.isdigit())[:48]

@@ -105,7 +105,7 @@ class FreeCase:
                 network_from_pandapower(
                     self.net, passive="as-given", power_factor=factor, taps=stated
                 )
-                for stated in ([{"trafo:0": at} for at in self.taps] or [None])
+                for stated in ([{"trafo:0": at} for at in self.taps] or (None,))
             ]
         whole, *rest = (self._changed(network) for network in networks)
         capacity = Capacity.same(whole.connection_points, self.capacity_w, self.capacity_w)

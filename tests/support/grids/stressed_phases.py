@@ -74,7 +74,10 @@ class _Drawing:
         self.x_to_r = float(np.exp(rng.uniform(np.log(0.1), np.log(40.0))))
         self.drop = float(np.exp(rng.uniform(np.log(0.03), np.log(0.5))))
         self.strong = float(np.exp(rng.uniform(np.log(0.7), np.log(15.0))))
-        self.described = {"x_to_r": round(self.x_to_r, 2), "drop": round(self.drop, 2)}
+        self.described: dict[str, float | str] = {
+            "x_to_r": round(self.x_to_r, 2),
+            "drop": round(self.drop, 2),
+        }
         self.lines: list[str] = []
         self.places: list[tuple[str, tuple[int, ...]]] = []
         self.high_kv = float(rng.choice([10.0, 20.0]))

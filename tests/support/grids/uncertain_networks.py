@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandapower as pp
-from brute_force import Limits
+from brute_force import Limits, only_flow
 from networks import BAND, Net, feeder
 
 from doe_allocation.allocation.network_grid import NetworkGrid
@@ -43,7 +44,7 @@ class UncertainArea:
 
     @property
     def flow(self) -> PowerFlow:
-        return self.grid.monitors.power_flow
+        return only_flow(self.grid.monitors)
 
     def with_set(self, deviations: DeviationSet) -> NetworkGrid:
         return self.grid.with_forecast(model(deviations).forecast(self.grid.network))
@@ -92,7 +93,7 @@ def uncertain_area(
     return UncertainArea(net, NetworkGrid(network, limits.voltage, capacity), limits, half)
 
 
-AREAS = {
+AREAS: dict[str, dict[str, Any]] = {
     "voltages bind": {"customers": 4, "seed": 1},
     "a mesh": {"customers": 5, "seed": 1, "meshed": True},
     "thin lines": {"customers": 4, "seed": 4, "max_i_ka": 0.05},

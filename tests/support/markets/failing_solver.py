@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import highspy
 import numpy as np
@@ -38,7 +39,7 @@ def give_up_where(patch: pytest.MonkeyPatch, fails: Callable[[Attempt], bool]) -
     """Let the solver end without a result in some attempts; return the list of these."""
     given_up: list[Attempt] = []
 
-    def run(solver: highspy.Highs) -> highspy.HighsStatus:
+    def run(solver: Any) -> highspy.HighsStatus:
         program = solver.getLp()
         live = np.array(program.col_upper_) > 0.0
         scale = 2.0 ** solver.getOptionValue("user_objective_scale")[1]
@@ -50,7 +51,7 @@ def give_up_where(patch: pytest.MonkeyPatch, fails: Callable[[Attempt], bool]) -
         given_up.append(attempt)
         return highspy.HighsStatus.kError
 
-    def status(solver: highspy.Highs) -> highspy.HighsModelStatus:
+    def status(solver: Any) -> highspy.HighsModelStatus:
         return highspy.HighsModelStatus.kUnknown if solver.gave_up else last_status(solver)
 
     run_to_its_end, last_status = highspy.Highs.run, highspy.Highs.getModelStatus

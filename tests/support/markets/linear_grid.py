@@ -188,14 +188,14 @@ class LinearSecurity:
             self._b[k] -= lowered
             self._headroom[k] -= lowered
         loading = use / np.maximum(self._b_ac, 1)
-        k = int(over[0]) if len(over) else int(np.argmax(loading))
+        worst = int(over[0]) if len(over) else int(np.argmax(loading))
         return Verdict(
             secure=not len(over),
-            element=self._names[k],
-            value=float(use[k]),
-            limit=float(self._b_ac[k]),
+            element=self._names[worst],
+            value=float(use[worst]),
+            limit=float(self._b_ac[worst]),
             unit="W",
-            loading=float(loading[k]),
+            loading=float(loading[worst]),
         )
 
     def commit(self, changes: Sequence[LimitChange]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -34,7 +35,12 @@ ONE_TO_ONE = MarketRules(lot_w=LOT_W)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
-PLAIN = [("GTC", {}), ("GTC", {}), ("GTC", {"displayed_w": 10}), ("IOC", {})]
+PLAIN: list[tuple[str, dict[str, Any]]] = [
+    ("GTC", {}),
+    ("GTC", {}),
+    ("GTC", {"displayed_w": 10}),
+    ("IOC", {}),
+]
 
 CONDITIONS = [
     *PLAIN,

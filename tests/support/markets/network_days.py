@@ -140,13 +140,14 @@ class NetworkDay:
         return f"p{number % self.customers}"
 
     def _order(self, rng: np.random.Generator, number: int) -> c.SubmitOrder:
-        conditions: dict[str, Any] = [
+        choice: list[dict[str, Any]] = [
             {},
             {},
             {"displayed_w": self.step_w},
             {"minimum_w": 2 * self.step_w},
             {"all_or_none": True},
-        ][number % 5]
+        ]
+        conditions = choice[number % 5]
         terms = OrderTerms(
             connection_point=f"load:{number % self.customers}",
             direction=[*Direction][rng.integers(2)],

@@ -110,11 +110,11 @@ def clearing_of(rows: NetworkRows, *orders: ProgramOrder, **how: Any) -> Welfare
     return with_orders(WelfareClearing(rows, LOT_W, **how), orders)
 
 
-def buy(number: int, column: int, quantity_w: int, price: int, **more: object) -> ProgramOrder:
+def buy(number: int, column: int, quantity_w: int, price: int, **more: Any) -> ProgramOrder:
     return ProgramOrder(number, Side.BUY, price, number, (ProgramLeg(column, quantity_w),), **more)
 
 
-def sell(number: int, column: int, quantity_w: int, price: int, **more: object) -> ProgramOrder:
+def sell(number: int, column: int, quantity_w: int, price: int, **more: Any) -> ProgramOrder:
     return ProgramOrder(number, Side.SELL, price, number, (ProgramLeg(column, quantity_w),), **more)
 
 
@@ -124,7 +124,10 @@ def cancel(clearing: WelfareClearing, number: int) -> None:
     clearing.reduce(number, clearing.orders.watts(entry, entry.units))
 
 
-def network(coefficients: Sequence[Sequence[float]], headroom_lots: Sequence[float]) -> NetworkRows:
+def network(
+    coefficients: Sequence[Sequence[float]] | np.ndarray,
+    headroom_lots: Sequence[float] | np.ndarray,
+) -> NetworkRows:
     """Return rows of which a coefficient of 1 takes a lot of headroom for a lot."""
     A = np.array(coefficients, dtype=float).reshape(len(headroom_lots), -1)
     return NetworkRows.of_one(A, np.array(headroom_lots, dtype=float) * LOT_W / BASE_W, BASE_W)

@@ -109,7 +109,8 @@ def _is_mutable(value: Any) -> bool:
     if isinstance(value, (tuple, frozenset)) or callable(value):
         return False
     if dataclasses.is_dataclass(value):
-        return not value.__dataclass_params__.frozen
+        own: Any = value  # the parameters are no part of its type
+        return not own.__dataclass_params__.frozen
     return bool(list(attributes(value)))
 
 

@@ -14,6 +14,7 @@ from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     CloseGate,
+    Command,
     HaltTrading,
     MassCancel,
     OpenSession,
@@ -186,7 +187,7 @@ class WildDay:
         key, rng = f"c{self.ids}", self.rng
         someone = f"p{rng.integers(POINTS - 1)}" if rng.random() < 0.8 else None
         start = self._start() if rng.random() < 0.5 else None
-        commands = [
+        commands: list[Command] = [
             SetPriceCollar(key, PriceCollar(self._watts(3), 15 + self._watts(10))),
             SetRiskLimits(key, someone, RiskLimits(300, 20, 300, 50_000)),
             SetKillSwitch(key, someone, engaged=bool(someone and rng.random() < 0.6)),

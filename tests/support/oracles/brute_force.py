@@ -7,12 +7,13 @@ pandapower elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-from security_check.monitoring.monitors import Monitors
+from security_check.monitoring.protocol import Monitored
 from security_check.monitoring.row_kinds import RowKind
 from security_check.power_flow.implicit_zbus import PowerFlow
 from security_check.power_flow.operating_points import OperatingPoints
@@ -115,7 +116,7 @@ def point_nodes(network: Network) -> np.ndarray:
 
 def passive_at_nodes(network: Network) -> np.ndarray:
     """Return the complex power of what does not trade, at each node of a balanced network."""
-    return network.ports.incidence @ network.ports.passive_power_pu
+    return np.asarray(network.ports.incidence @ network.ports.passive_power_pu)
 
 
 def customers_at(
@@ -127,8 +128,15 @@ def customers_at(
     """
     if not np.iscomplexobj(power_pu):
         power_pu = (1 + 1j * network.reactive_ratio)[:, None] * power_pu
-    powers = network.port_shares @ power_pu + network.ports.passive_power_pu[:, None]
+    powers: np.ndarray = network.port_shares @ power_pu + network.ports.passive_power_pu[:, None]
     return powers, np.repeat(np.atleast_2d(interface_pu), network.held, axis=0)
+
+
+def only_flow(monitors: Monitored) -> PowerFlow:
+    """Return the power flow of a network that has no states beside its intact one."""
+    flow = monitors.power_flow
+    assert isinstance(flow, PowerFlow)
+    return flow
 
 
 def solve(
@@ -142,7 +150,8 @@ def solve(
     ``more_pu`` is what ports inject besides, shape (J, B).
     """
     powers, held = customers_at(flow.network, power_pu, interface_pu)
-    return flow.solve(powers + more_pu, held)
+    every_pu: np.ndarray = powers + more_pu
+    return flow.solve(every_pu, held)
 
 
 Values = dict[str, np.ndarray]
@@ -159,11 +168,11 @@ def measured(
     points = solve(flow, power_pu, interface_pu, more_pu)
     voltage = flow.node_voltages(points)
     at = interface_node(network)
-    drawn = (voltage[at] * (network.admittance @ voltage)[at].conj()).real
+    drawn = (voltage[at] * np.asarray(network.admittance @ voltage)[at].conj()).real
     drawn = drawn - power_pu[point_nodes(network) == at].real.sum(axis=0)
     return {
-        "voltage": np.abs(network.voltages.incidence @ voltage),
-        "current": np.abs(network.terminals.admittance @ voltage),
+        "voltage": np.abs(np.asarray(network.voltages.incidence @ voltage)),
+        "current": np.abs(np.asarray(network.terminals.admittance @ voltage)),
         "drawn": drawn - passive_at_nodes(network)[at].real,
     }
 
@@ -220,7 +229,7 @@ def violation(
     return float(max(found))
 
 
-def of_rows(monitors: Monitors, worst: Values) -> list[tuple[np.ndarray, float]]:
+def of_rows(monitors: Monitored, worst: Values) -> list[tuple[np.ndarray, Any]]:
     """Return pairs of (rows, largest value): any of the rows may be the one that reaches it.
 
     A current has two rows, of which one sees its magnitude.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
@@ -17,6 +18,7 @@ from exchange.clearing.problem import NetworkRows, ProgramOrder
 from orderbook.order import Side
 
 _PRECISE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+_linprog: Any = linprog  # its stubs do not know bounds in one array
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Oracle:
         live = scale > 0
         for options in (_PRECISE, {}):
             # Prices far apart are more than the sharp tolerances bear.
-            found = linprog(
+            found = _linprog(
                 -value,
                 A_ub=loads[live] / scale[live, None] if live.any() else None,
                 b_ub=room[live] / scale[live] if live.any() else None,
@@ -98,7 +100,7 @@ class Oracle:
         value, loads, room, balance, quantity = self.arrays()
         lower, upper = np.zeros_like(quantity), quantity.copy()
         for i in sorted(range(len(quantity)), key=lambda i: self.orders[i].rank):
-            found = linprog(
+            found = _linprog(
                 -np.eye(len(quantity))[i],
                 A_ub=np.vstack([loads * self.rows.base_power_w, -value]),
                 b_ub=np.concatenate([room * self.rows.base_power_w, [-gain + 1e-5]]),
@@ -142,7 +144,7 @@ class Oracle:
             -np.concatenate([value * steps, np.zeros(count)]),
             constraints=constraints,
             bounds=Bounds(np.zeros(2 * count), np.concatenate([most, np.ones(count)])),
-            integrality=np.ones(2 * count),
+            integrality=np.ones(2 * count, dtype=int),
             options={"mip_rel_gap": 0.0},
         )
         assert found.status == 0, found.message

@@ -13,6 +13,7 @@ def best(A, b, lower, upper, gain, more=None) -> float:
     bounds = list(zip(lower, upper, strict=True))
     found = linprog(-gain, A_ub=A, b_ub=b, bounds=bounds, method="highs")
     assert found.success, found.message
+    assert found.fun is not None
     return -found.fun
 
 
@@ -28,14 +29,14 @@ def lexicographic_shares(A, b, lower, upper, share_of, weight) -> np.ndarray:
         open_ = [j for j in range(count) if j not in fixed]
         held = [np.append(share_of[j], 0.0) for j in fixed]
         behind = [np.append(share_of[j], -weight[j]) for j in open_]
-        least = [fixed[j] - 1e-9 for j in fixed] + [0.0] * len(open_)
+        no_less = [fixed[j] - 1e-9 for j in fixed] + [0.0] * len(open_)
         level = best(
             with_level,
             b,
             np.append(lower, -1e3),
             np.append(upper, 1e3),
             np.append(np.zeros(m), 1.0),
-            (np.array(held + behind), np.array(least)),
+            (np.array(held + behind), np.array(no_less)),
         )
         rows = np.array([share_of[j] for j in [*fixed, *open_]])
         least = np.array(

@@ -69,7 +69,7 @@ class FreedomAttack:
         net = copy.deepcopy(self.case.net)
         net.load["p_mw"] = net.load["q_mvar"] = 0.0
         net.sgen["p_mw"] = net.sgen["q_mvar"] = 0.0
-        changes = [{}] + [{name: np.inf} for name in self.case.outages]
+        changes: list[dict[str, float]] = [{}] + [{name: np.inf} for name in self.case.outages]
         parts = self.case.tolerance
         if parts:
             inside = np.random.default_rng(0).uniform(-1.0, 1.0, (3, len(parts)))
@@ -130,7 +130,9 @@ class FreedomAttack:
             if self.cone[k] and up[k] + down[k] > 0.0:
                 ends.append(down[k] / (up[k] + down[k]))
             free = self.cone[k] or self.half[k]
-            each.append(products(np.array(ends)[:, None], corners(1) if free else [[0.5]]))
+            each.append(
+                products(np.array(ends)[:, None], corners(1) if free else np.array([[0.5]]))
+            )
         off = np.full((1, 0), 0.0)
         if self.case.deviations is not None:
             off = 0.5 + 0.5 * self._places(extreme_points(self.case.deviations))

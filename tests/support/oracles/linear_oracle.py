@@ -208,9 +208,9 @@ class LinearOracle:
         starts.sort(key=lambda each: -each[0])
         best = Worst(starts[0][0], starts[0][4], starts[0][3], starts[0][1])
         for value, state, row, at, name in starts[: 2 * climbs]:
-            found = self._climb(value, state, row, at, name)
-            if found.violation > best.violation:
-                best = found
+            reached = self._climb(value, state, row, at, name)
+            if reached.violation > best.violation:
+                best = reached
         return best
 
     def _climb(self, value: float, state: int, row: int, at: np.ndarray, name: str) -> Worst:

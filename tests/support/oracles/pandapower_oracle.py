@@ -117,7 +117,7 @@ def loading_percent(net: Net, elements: Sequence[str]) -> np.ndarray:
 def our_loading_percent(network: Network, voltage: np.ndarray) -> dict[str, float]:
     """Return each element's largest current in per cent of its rating, from node voltages (n,)."""
     terminals = network.terminals
-    percent = 100.0 * np.abs(terminals.admittance @ voltage) / terminals.rating_pu
+    percent = 100.0 * np.abs(np.asarray(terminals.admittance @ voltage)) / terminals.rating_pu
     found: dict[str, float] = {}
     for element, size in zip(terminals.elements, percent.tolist(), strict=True):
         found[element] = max(found.get(element, 0.0), size)
@@ -131,5 +131,5 @@ def our_results(
     network = flow.network
     points = solve(flow, power_w / network.base_power_w, interface_voltage_pu)
     found = flow.node_voltages(points)
-    per_unit = np.abs(network.terminals.admittance @ found)
+    per_unit = np.abs(np.asarray(network.terminals.admittance @ found))
     return found, per_unit * network.terminals.base_current_a[:, None]

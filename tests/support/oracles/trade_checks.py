@@ -33,7 +33,7 @@ def check_payments(traded: Traded, rules: MarketRules) -> None:
     paid = sum(fill.amount for fill in fills)
     assert traded.rent >= 0
     assert paid == traded.rent + rules.reserve_price_ticks * bought_w
-    orders: dict[object, list[tuple[int, int]]] = defaultdict(list)
+    orders: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for fill in fills:
         own = fill.participant, fill.client_order_id
         orders[own].append((fill.amount, fill.limit_price_ticks * fill.change_w))

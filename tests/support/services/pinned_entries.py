@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from exchange.vocabulary import commands as c
 from exchange.vocabulary import events as e
@@ -169,9 +170,14 @@ _COMMANDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
     (c.RejectMessage("p1", None, "too_large", "10 MB"), ()),
 )
 
-_AT = {"sequence": LARGE + 4, "time": NOW}
-_OF = {**_AT, "participant": "p1", "client_order_id": "a"}
-_HELD = {**_AT, "interval": START, "participant": "p1", "connection_point": "load:1"}
+_AT: dict[str, Any] = {"sequence": LARGE + 4, "time": NOW}
+_OF: dict[str, Any] = {**_AT, "participant": "p1", "client_order_id": "a"}
+_HELD: dict[str, Any] = {
+    **_AT,
+    "interval": START,
+    "participant": "p1",
+    "connection_point": "load:1",
+}
 _FILLS = (
     e.Fill(
         order_id=7,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from itertools import zip_longest
+from typing import Any
 
 from gateway_market import OPENING, START
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ LATER = START + timedelta(minutes=15)
 
 BAND = InterfaceLimits(0.98, 1.04)
 
-FORMS = {
+FORMS: dict[str, TypeAdapter[Any]] = {
     "envelope": TypeAdapter(EnvelopeMessage),
     "book": TypeAdapter(market_data.BookMessage),
     "trade": TypeAdapter(market_data.TradeMessage),
