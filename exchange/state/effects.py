@@ -14,7 +14,8 @@ from exchange.state.order_effects import ORDER_EFFECTS
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.session_effects import SESSION_EFFECTS
 from exchange.state.state import State
-from exchange.vocabulary.events import AnswerRepeated, Event, LossAccepted, MatchBlocked
+from exchange.vocabulary.events import AnswerRepeated, Event, MatchBlocked
+from exchange.vocabulary.recovery_events import LossAccepted
 from exchange.vocabulary.rules import METERING
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 

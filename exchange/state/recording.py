@@ -20,7 +20,6 @@ from exchange.vocabulary.events import (
     AlarmRaised,
     AnswerRepeated,
     Event,
-    LossAccepted,
     OrderCancelled,
     OrderRefilled,
     Refused,
@@ -28,6 +27,7 @@ from exchange.vocabulary.events import (
 )
 from exchange.vocabulary.orders import AnsweredRequest, Order
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Refusal, RefusalReason
+from exchange.vocabulary.recovery_events import LossAccepted
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from security_check.errors import GridError, PowerFlowError
 

@@ -393,16 +393,3 @@ class AlarmRaised(Event):
     interval: datetime
     detail: str
     halts_trading: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossAccepted(Event):
-    """The journal's entries after ``ends_at`` are lost; they went up to ``written`` or further.
-
-    So that no number is given out twice, ``skipped`` numbers are left out, those before this event:
-    of events, orders, trades, reports, envelopes and books.
-    """
-
-    ends_at: int
-    written: int
-    skipped: int

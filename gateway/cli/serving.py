@@ -25,6 +25,7 @@ from gateway.formats.private_files import readable_by_others
 from gateway.terminal.console import err, fail, out
 
 if TYPE_CHECKING:
+    from gateway.operations.serve_settings import ServeSettings
     from gateway.runs.serving import Served
 
 DataOption = Annotated[
@@ -116,22 +117,29 @@ def serve(
     last = last_gate(loaded)
     if last is not None and last <= datetime.now(UTC):
         fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
-    named = chosen.accounts
-    if named is not None and named.is_file() and readable_by_others(named):
-        err.print(
-            f"warning: other accounts of this machine can read the passwords in {named}: chmod 600",
-            markup=False,
-            soft_wrap=True,
-        )
-    if chosen.mqtt_url is None and chosen.accounts is None:
-        err.print(
-            "warning: without --accounts any program on this machine can act for any participant"
-        )
-
+    _warn_of_accounts(chosen)
     try:
         run(run_service(loaded, chosen, partial(_say_where, json=json)))
     except ValueError as error:
         fail(str(error))
+
+
+def _warn_of_accounts(settings: ServeSettings) -> None:
+    """Warn where there are no accounts, or where others can read their passwords."""
+    accounts = settings.accounts
+    if accounts is None:
+        if settings.mqtt_url is None:
+            err.print(
+                "warning: without --accounts any program on this machine can act for any "
+                "participant"
+            )
+    elif accounts.is_file() and readable_by_others(accounts):
+        err.print(
+            f"warning: other accounts of this machine can read the passwords in {accounts}: "
+            "chmod 600",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command("accept-loss")

@@ -15,10 +15,10 @@ from exchange.vocabulary.events import (
     AnswerRepeated,
     Event,
     GateClosed,
-    LossAccepted,
     SessionOpened,
     Traded,
 )
+from exchange.vocabulary.recovery_events import LossAccepted
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead
 from exchange.vocabulary.versions import VERSION, Upgrade, in_present_form

@@ -117,7 +117,8 @@ class Inbox:
                 continue
             self._reported_at[name] = now
             del self._refused[name]
-            detail = f"{count} messages came too fast and were not read"
+            came = "message came" if count == 1 else "messages came"
+            detail = f"{count} {came} too fast and {'was' if count == 1 else 'were'} not read"
             if name == _STRANGERS:
                 _LOG.warning("of senders without a right to send, %s", detail)
                 continue

@@ -5,5 +5,5 @@
 ``mqtt_packets`` writes the packets of a client, ``mqtt_reader`` reads those of a broker.
 ``participant_client`` sends requests and waits for their reports.  ``embedded_broker`` is for the
 demo, tests and one machine; ``library_hooks`` looks whether amqtt calls what it replaces, and
-``broker_log`` drops amqtt's noise.
+``broker_log`` drops amqtt's noise; its connections are read and written by ``broker_streams``.
 """

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Any, Self
 
-from amqtt.adapters import ReaderAdapter, StreamReaderAdapter, WriterAdapter
+from amqtt.adapters import ReaderAdapter, WriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage, Server
 from amqtt.contexts import Action
 from amqtt.errors import BrokerError, MQTTError
@@ -29,6 +29,7 @@ from amqtt.session import Session
 from gateway.errors import TransportError
 from gateway.messages.topics import Rights, covers
 from gateway.transport.broker_log import nothing_logged
+from gateway.transport.broker_streams import FirstPacket, OpenWriter
 from gateway.transport.library_hooks import check_attributes, check_hooks
 from gateway.transport.mqtt_client import MqttSettings
 
@@ -68,44 +69,6 @@ class BrokerAccount:
     rights: Rights | None = None
 
 
-class _FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
-    """Keeps what is read, so that amqtt can read a CONNECT again that was checked before."""
-
-    def __init__(self, reader: ReaderAdapter) -> None:
-        self._reader = reader
-        self._read = bytearray()
-
-    async def read(self, n: int = -1) -> bytes:
-        data: bytes = await self._reader.read(n)
-        self._read += data
-        return data
-
-    def feed_eof(self) -> None:
-        self._reader.feed_eof()
-
-    def again(self) -> ReaderAdapter:
-        """Return a reader of the same bytes."""
-        stream = asyncio.StreamReader()
-        stream.feed_data(bytes(self._read))
-        stream.feed_eof()
-        return StreamReaderAdapter(stream)
-
-
-class _OpenWriter:
-    """A writer that says, like asyncio's own loop and unlike uvloop, when its wire is closed."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._writer, name)
-
-    def write(self, data: bytes) -> None:
-        if self._writer.transport.is_closing():
-            raise ConnectionResetError("the connection is closed")
-        self._writer.write(data)
-
-
 class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     """amqtt's broker, restricted to the rights of each account.
 
@@ -133,7 +96,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         self._connections[task] = writer
         try:
             if not self._ending:
-                await super().stream_connected(reader, _OpenWriter(writer), listener_name)
+                await super().stream_connected(reader, OpenWriter(writer), listener_name)
         except (asyncio.CancelledError, ConnectionError):
             pass  # only the end of the broker cancels, and it ignores the outcome
         finally:
@@ -167,7 +130,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
         self, reader: ReaderAdapter, writer: WriterAdapter, remote_address: str, remote_port: int
     ) -> tuple[BrokerProtocolHandler, Session]:
         """Check a CONNECT before amqtt touches the session that it names."""
-        packet = _FirstPacket(reader)
+        packet = FirstPacket(reader)
         _, asking = await BrokerProtocolHandler.init_from_connect(
             packet, writer, self.plugins_manager
         )

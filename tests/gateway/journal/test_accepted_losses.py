@@ -23,7 +23,8 @@ from wild_days import WildDay
 from exchange.engine import Exchange
 from exchange.state.recording import NUMBERS_SKIPPED
 from exchange.vocabulary.commands import AcceptLoss, Command, OpenSession
-from exchange.vocabulary.events import Event, LossAccepted
+from exchange.vocabulary.events import Event
+from exchange.vocabulary.recovery_events import LossAccepted
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.witness import Witness
 from gateway.ports import JournalEntry, Outgoing, Snapshot

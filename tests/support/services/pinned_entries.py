@@ -21,6 +21,7 @@ from exchange.vocabulary import events as e
 from exchange.vocabulary import settlement_events as s
 from exchange.vocabulary.orders import AnsweredRequest, Leg, OrderTerms
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
+from exchange.vocabulary.recovery_events import LossAccepted
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
 from gateway.ports import JournalEntry
 from orderbook.order import OrderConditions, SelfTradePrevention, Side, TimeInForce
@@ -393,7 +394,7 @@ _WORDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
     (c.SubmitOrder("p1", "d", replace(PLAIN, time_in_force=TimeInForce.FILL_OR_KILL)), ()),
     (
         c.AcceptLoss(1_200, LARGE),
-        (e.LossAccepted(**_AT, ends_at=1_200, written=LARGE, skipped=10**12),),
+        (LossAccepted(**_AT, ends_at=1_200, written=LARGE, skipped=10**12),),
     ),
 )
 
