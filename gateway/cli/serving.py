@@ -62,32 +62,43 @@ def _say_where(served: Served, *, json: bool) -> None:
     )
 
 
+ArchiveOption = Annotated[
+    Path | None,
+    typer.Option(
+        callback=claimed,
+        help="Move entries before the last snapshot to this file; default: they stay in Redis.",
+    ),
+]
+KeepOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="So many of the newest entries stay, with --archive: 10,000."),
+]
+AccountsOption = Annotated[
+    Path | None,
+    typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
+]
+PortOption = Annotated[
+    int | None, typer.Option(help="Port of the embedded broker; default: a free one.")
+]
+MetricsOption = Annotated[
+    int | None, typer.Option(help="Show /health and /metrics on this port of the machine.")
+]
+StandbyOption = Annotated[
+    bool, typer.Option("--standby", help="Wait where another exchange serves; then take over.")
+]
+
+
 @app.command()
 def serve(
     scenario: ScenarioArgument,
     data: DataOption = None,
     witness: WitnessOption = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(
-            callback=claimed,
-            help="Move entries before the last snapshot to this file; default: they stay in Redis.",
-        ),
-    ] = None,
-    keep_entries: Annotated[
-        int | None,
-        typer.Option(min=0, help="So many of the newest entries stay, with --archive: 10,000."),
-    ] = None,
-    accounts: Annotated[
-        Path | None,
-        typer.Option(help="Names and passwords (TOML) for the embedded broker.", callback=kept),
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option(help="Port of the embedded broker; default: a free one.")
-    ] = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(help="Show /health and /metrics on this port of the machine.")
-    ] = None,
+    archive: ArchiveOption = None,
+    keep_entries: KeepOption = None,
+    accounts: AccountsOption = None,
+    port: PortOption = None,
+    metrics_port: MetricsOption = None,
+    standby: StandbyOption = False,
     settings: SettingsOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -111,6 +122,7 @@ def serve(
         accounts=accounts,
         mqtt_port=port,
         metrics_port=metrics_port,
+        standby=standby or None,
     )
     configure_logs(chosen.log_format, chosen.log_level)
 

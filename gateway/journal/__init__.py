@@ -3,6 +3,7 @@
 ``codec`` writes an entry as a line of JSON, ``chain`` binds it to those before it.
 ``redis_journal`` is the port on Redis streams: ``scripts`` are its writes, ``entry_stream`` reads,
 ``redis_link`` is its connection, ``server_checks`` the settings that the server must have.
+``lease_keeper`` keeps a writer's lease, ``follower`` reads without one.
 ``witness`` is a second place that knows the journal's end, ``lost_entries`` compares both.
 ``snapshot_store`` has the snapshots, ``snapshot_parts`` their form in Redis, and ``process_copy``
 writes them while the exchange goes on.  Old entries move to the file of ``archive``.

@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self, cast
 
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import (
     JournalError,
@@ -29,9 +28,10 @@ from gateway.journal.archive import Archive, Trimming
 from gateway.journal.chain import BEGINNING, linked
 from gateway.journal.codec import encode_entry
 from gateway.journal.entry_stream import EntryStream
+from gateway.journal.lease_keeper import LeaseKeeper
 from gateway.journal.lost_entries import LostEntries, lost_entries
 from gateway.journal.redis_link import NO_ANSWER, connect, journal_errors, retrying
-from gateway.journal.server_checks import Durability, ServerWatch
+from gateway.journal.server_checks import Durability, ServerWatch, wait_for_disk
 from gateway.journal.snapshot_store import SnapshotStore
 from gateway.journal.witness import JournalEnd, Witness
 from gateway.ports import JournalEntry, Snapshot
@@ -112,6 +112,8 @@ class RedisJournal:
         prefix = f"doe:{{{area}}}"
         self._stream, self._writer = f"{prefix}:journal", f"{prefix}:writer"
         self._lease = f"{prefix}:lease"
+        keys = (self._writer, self._lease, self._stream)
+        self._keeper = LeaseKeeper(url, keys, self._owner, self._lease_ms)
         self._snapshots = SnapshotStore(self._redis, url, area, f"{prefix}:snapshot", self._writer)
         self._watch = ServerWatch(
             self._redis,
@@ -161,11 +163,13 @@ class RedisJournal:
             return
         await self._look()
         await self._acquire()
+        self._keeper.start(self._epoch)
         await self._find_end()
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Give the lease back and close the connection."""
         try:
+            self._keeper.stop()
             self._snapshots.cancel()
             self._trimming.close()
             if self._witness is not None:
@@ -202,7 +206,7 @@ class RedisJournal:
                 if await self._recorded_end() != (end, chain):
                     raise
             if self._durability is Durability.ON_DEMAND:
-                await self._wait_for_disk()
+                await wait_for_disk(self._redis)
 
         await self._retrying(write)
         self._last, self._chain = end, chain
@@ -211,6 +215,7 @@ class RedisJournal:
 
     async def renew(self, published: int) -> None:
         """Prolong the lease and move the mark; now and then look at the server's settings."""
+        self._keeper.is_alive()
         await self._retrying(lambda: self._fenced(self._renew_script, self._stream, published))
         self._published = max(self._published, published)
         if self._witness is not None:
@@ -329,8 +334,10 @@ class RedisJournal:
             )
         # An older copy has an older epoch: no writer that was started since may be taken for this.
         epoch = max(self._epoch, 0 if known is None else known.epoch) + 1
+        self._keeper.stop()
         await self._fenced(*(self._repair_script, self._stream, 0, epoch, self._last, self._chain))
         self._epoch = epoch
+        self._keeper.start(epoch)
         self._published = min(self._published, self._last)
         self.lost = lost
         _LOG.warning(
@@ -390,10 +397,3 @@ class RedisJournal:
 
     async def _retrying(self, attempt: Any) -> Any:
         return await retrying(self._url, attempt, self._retry_for_s)
-
-    async def _wait_for_disk(self) -> None:
-        answer = await self._redis.execute_command(  # type: ignore[no-untyped-call]  # no types
-            "WAITAOF", 1, 0, 10_000
-        )
-        if int(answer[0]) < 1:
-            raise RedisTimeoutError("the append-only file was not synced within 10 s")

@@ -15,6 +15,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import NotDurableError
 
@@ -210,3 +211,18 @@ class ServerWatch:
                 _LOG.warning("the Redis server of the journal of %s: %s", self._area, warning)
         self._warned = warnings
         return facts.durability()
+
+
+async def wait_for_disk(redis: Redis) -> None:
+    """Return when the server has synced what this connection wrote; from Redis 7.2 on.
+
+    Raises
+    ------
+    redis.exceptions.TimeoutError
+        When it has not after 10 s.
+    """
+    answer = await redis.execute_command(  # type: ignore[no-untyped-call]  # no types
+        "WAITAOF", 1, 0, 10_000
+    )
+    if int(answer[0]) < 1:
+        raise RedisTimeoutError("the append-only file was not synced within 10 s")

@@ -40,6 +40,10 @@ class ServeSettings(BaseSettings):
         File that knows the end of the journal; without one ``AREA.witness`` in the folder.
     archive, keep_entries
         File to which entries before the last snapshot are moved, and how many of the newest stay.
+    standby
+        Whether to wait where another exchange serves the area, and to take over when it ends.
+    lease_s
+        Seconds after which an exchange that stands still may be replaced.
     accounts
         File of names and passwords for the embedded broker.
     mqtt_port
@@ -66,6 +70,8 @@ class ServeSettings(BaseSettings):
     witness: Path | None = None
     archive: Path | None = None
     keep_entries: int = Field(10_000, ge=0)
+    standby: bool = False
+    lease_s: float = Field(1.0, gt=0.1, le=60.0)
     accounts: Path | None = None
     mqtt_port: int = Field(0, ge=0, le=65_535)
     metrics_port: int | None = Field(None, ge=0, le=65_535)

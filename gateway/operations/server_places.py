@@ -42,6 +42,8 @@ class ServerPlaces:
     archive, kept_entries
         File for entries before the last snapshot, and how many of the newest stay; ``None`` leaves
         all in the journal.
+    lease_s
+        Seconds after which a writer that stands still may be replaced.
     """
 
     mqtt_url: str | None = field(repr=False)
@@ -52,6 +54,7 @@ class ServerPlaces:
     witness: Path | None = None
     archive: Path | None = None
     kept_entries: int = 0
+    lease_s: float = 1.0
 
     @classmethod
     def of(cls, settings: ServeSettings, scenario: Scenario) -> ServerPlaces:
@@ -63,6 +66,9 @@ class ServerPlaces:
             When the file of accounts cannot be read, or belongs to another broker.
         """
         mqtt_url, redis_url = settings.mqtt_url, settings.redis_url
+        if settings.standby and (mqtt_url is None or redis_url is None):
+            detail = "a standby needs the broker and the Redis server of the other exchange"
+            raise InputFaults("settings", [Fault("standby", f"{detail}: mqtt_url, redis_url")])
         accounts = None
         if settings.accounts is not None:
             if mqtt_url is not None:
@@ -82,6 +88,7 @@ class ServerPlaces:
             witness=settings.witness,
             archive=settings.archive,
             kept_entries=settings.keep_entries,
+            lease_s=settings.lease_s,
         )
 
 
@@ -133,6 +140,7 @@ async def open_journal(
         scenario.area,
         owner=owner,
         retry_for_s=retry_for_s,
+        lease_s=places.lease_s,
         witness=Witness(places.witness or places.data / f"{scenario.area}.witness", scenario.area),
         archive=None if places.archive is None else Archive(places.archive),
         kept_entries=places.kept_entries,

@@ -34,6 +34,7 @@ from gateway.errors import (
 )
 from gateway.formats.strict_json import KEPT_REQUEST_BYTES
 from gateway.formats.urls import shown_url
+from gateway.journal.follower import JournalFollower
 from gateway.messages.topics import Topics
 from gateway.operations.endpoint import Endpoint
 from gateway.operations.serve_settings import ServeSettings
@@ -45,6 +46,7 @@ from gateway.service.measures import Measures
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
+from gateway.service.standby import Standby
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 
@@ -60,6 +62,9 @@ _FOR_GOOD = (
     LostEntriesError,
 )
 """Errors of the journal that starting anew cannot mend."""
+_ANOTHER_WRITER = (StaleWriterError, LeaseHeldError)
+"""Errors that mean that another exchange serves the area."""
+_FOLLOW_EVERY_S = 0.05  # a standby looks so often for entries, and for the end of the lease
 _LOOK_EVERY_S = 1.0  # seconds between two looks for intervals that must open
 
 
@@ -96,6 +101,7 @@ async def serve(
             settings=settings.loop,
             measures=Measures(topics.area),
             places=places,
+            stands_by=settings.standby,
             # Under its old name a restarted exchange gets its lease at once.  Only an embedded
             # journal is known to have no other writer.
             owner=EXCHANGE if places.redis_url is None else secrets.token_hex(8),
@@ -130,14 +136,19 @@ class _Area:
     clock: PlausibleClock
     settings: ServiceSettings
     measures: Measures
+    stands_by: bool
     serving: list[Service] = field(default_factory=list)
     """The service that runs now, if any."""
+    following: list[Standby] = field(default_factory=list)
+    """What follows another's journal now, if anything."""
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the exchange serves, and what else its operator asks first."""
         service = next(iter(self.serving), None)
         serves = service is not None and service.serves()
         entries: dict[str, Any] = {"area": self.market.topics.area, "serves": serves}
+        for standby in self.following:
+            entries["standby_at_entry"] = standby.core and standby.core.sequence
         return serves, entries
 
 
@@ -169,13 +180,17 @@ async def _supervise(area: _Area, started: Callable[[str], None]) -> None:
             try:
                 await _run_once(area, stopped, note_start)
                 return
-            except _FOR_GOOD:
-                raise
             except GatewayError as error:
-                if not has_run.is_set():
+                others_turn = area.stands_by and isinstance(error, _ANOTHER_WRITER)
+                if isinstance(error, _FOR_GOOD) and not others_turn:
+                    raise
+                if not (has_run.is_set() or others_turn):
                     raise
                 if time.monotonic() - began > _LONGEST_PAUSE_S:
                     pause_s = _SHORTEST_PAUSE_S
+                if others_turn:
+                    _LOG.warning("%s; standing by", error)
+                    continue
                 _LOG.error("the exchange lost a server: %s; starting anew in %g s", error, pause_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -189,6 +204,9 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
     ``started`` is called with the journal's address when it serves.
     """
     topics = area.market.topics
+    standby = await _stand_by(area, stopped) if area.stands_by else None
+    if stopped.is_set():
+        return
     async with AsyncExitStack() as stack:
         journal, url = await open_journal(
             area.scenario, area.places, stack, owner=area.owner, retry_for_s=_RETRY_FOR_S
@@ -209,6 +227,7 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
             clock=area.clock,
             settings=area.settings,
             measures=area.measures,
+            standby=standby,
         )
         area.serving[:] = [service]
         opened = asyncio.Event()
@@ -230,6 +249,23 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
         running.result()
         if not (opening.cancelled() or stopped.is_set()):
             opening.result()  # raises: this task ends by an error only
+
+
+async def _stand_by(area: _Area, stopped: asyncio.Event) -> Standby:
+    """Follow the journal until no writer holds its lease, or until a signal; return the state."""
+    standby, url = Standby(area.market), area.places.redis_url
+    assert url is not None, "a standby has no embedded journal"
+    area.following[:] = [standby]
+    try:
+        async with JournalFollower(url, area.market.topics.area, _RETRY_FOR_S) as journal:
+            while not stopped.is_set():
+                await standby.catch_up(journal, await journal.published())
+                if not await journal.is_led():
+                    break
+                await asyncio.sleep(_FOLLOW_EVERY_S)
+    finally:
+        area.following.clear()
+    return standby
 
 
 def covered(settings: MqttSettings, rules: MarketRules) -> MqttSettings:

@@ -4,6 +4,7 @@
 for their turn, within the rates of ``rate_limiter``; ``outbox`` holds those that go out until the
 broker has them.  ``periodic`` decides what is published by the clock, ``plausible_clock`` guards
 against clocks that jump, and ``reception_watch`` notices when nothing arrives any more.
-``snapshot_keeper`` decides when the state is kept, ``measures`` counts and times what the exchange
-does, and ``settings`` has the sizes and periods of the loop.
+``snapshot_keeper`` decides when the state is kept, ``standby`` follows another's journal.
+``measures`` counts and times what the exchange does, and ``settings`` has the sizes and periods of
+the loop.
 """

@@ -111,7 +111,14 @@ class JournaledExchange:
         return Snapshot(self.sequence, json.dumps(state).encode())
 
 
-def _restored(market: ExchangeSetup, snapshot: Snapshot | None) -> JournaledExchange:
+def restored(market: ExchangeSetup, snapshot: Snapshot | None) -> JournaledExchange:
+    """Return the exchange of a snapshot, or one without entries.
+
+    Raises
+    ------
+    CorruptJournalError
+        When a newer release wrote the snapshot.
+    """
     try:
         return JournaledExchange(market, snapshot)
     except UnknownVersionError as error:
@@ -132,7 +139,7 @@ async def recover(
     gateway.errors.JournalError
         When journal or snapshot cannot be read, or a newer release wrote them.
     """
-    core = _restored(market, await journal.read_snapshot())
+    core = restored(market, await journal.read_snapshot())
     start = core.sequence
     unpublished: list[Outgoing] = []
     async for entry in journal.read(after=start):

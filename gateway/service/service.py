@@ -46,6 +46,7 @@ from gateway.service.periodic import PeriodicMessages
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.settings import ServiceSettings
 from gateway.service.snapshot_keeper import SnapshotKeeper
+from gateway.service.standby import Standby
 
 _STANDS_STILL_S = 10.0  # a loop that has not come round for so long does not serve
 _LOG = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ class Service:
         How the loop behaves.
     measures
         Counts and times what it does.
+    standby
+        What followed the journal until now, if anything: then recovering it takes no time.
     """
 
     def __init__(
@@ -103,12 +106,14 @@ class Service:
         clock: Callable[[], datetime] | None = None,
         settings: ServiceSettings | None = None,
         measures: Measures | None = None,
+        standby: Standby | None = None,
     ) -> None:
         self._market = market
         self._transport = transport
         self._journal = journal
         self._clock = clock or PlausibleClock()
         self._settings = settings or ServiceSettings()
+        self._standby = standby
         self._measures = measures or Measures(market.topics.area)
         self._requests: deque[_Request] = deque()
         self._wake = asyncio.Event()
@@ -147,7 +152,7 @@ class Service:
         gateway.errors.JournalError
             When the journal fails for good; everything that was answered is in it.
         """
-        self._core, unpublished = await recover(self._market, self._journal)
+        self._core, unpublished = await self._begin()
         self._snapshots.recovered(self.core)
         self._outbox.publish(self.core.sequence, unpublished)
         self._publish_retained(self._clock())
@@ -176,6 +181,14 @@ class Service:
         for task in (work, *others):
             if not task.cancelled():
                 task.result()
+
+    async def _begin(self) -> tuple[JournaledExchange, list[Outgoing]]:
+        """Return the exchange as the journal has it, and the messages the broker may not have."""
+        if self._standby is None:
+            return await recover(self._market, self._journal)
+        published = self._journal.published_sequence
+        core = await self._standby.catch_up(self._journal, published)
+        return core, self._standby.unpublished()
 
     async def _say_offline(self, ended: Sequence[asyncio.Task[None]]) -> None:
         """Publish that the exchange is offline: a connection that ends well has no last will.

@@ -1,0 +1,229 @@
+"""A standby takes over from an exchange that is killed or stands still: real servers and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_market import OPENING, market, order
+from gateway_servers import Mosquitto, RedisServer, free_port
+from listening import until
+from memory_ports import MemoryJournal, MemoryTransport
+
+from gateway.errors import CorruptJournalError
+from gateway.journal.redis_journal import RedisJournal
+from gateway.messages.topics import Topics
+from gateway.ports import JournalEntry
+from gateway.service.core import JournaledExchange, recover
+from gateway.service.service import Service
+from gateway.service.settings import ServiceSettings
+from gateway.service.standby import Standby
+from gateway.transport.mqtt_client import MqttSettings
+from gateway.transport.participant_client import ParticipantClient
+
+SCENARIO = """
+area = "north"
+[network]
+source = "pandapower:simple_four_bus_system"
+[interface]
+voltage_min_pu = 0.98
+voltage_max_pu = 1.04
+[capacity]
+injection_w = 20000
+withdrawal_w = 20000
+[participants]
+bakery = ["load:0"]
+[intervals]
+start = {start}
+count = 2
+[market]
+opening_minutes = 10080
+"""
+# Days ahead, so that the gate stays open during the test.
+BEGIN = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=3)
+MADE = market("area")
+
+
+async def entries(count: int) -> MemoryJournal:
+    """Return a journal with an open session and some orders."""
+    journal, transport = MemoryJournal(), MemoryTransport()
+    service = Service(MADE, transport, journal, settings=ServiceSettings(stop_within_s=0.1))
+    running = asyncio.create_task(service.run())
+    await service.ready.wait()
+    await service.request(OPENING)
+    topic = MADE.topics.order("p0")
+    messages = [order(f"a{k}", 0, "sell", 10, "0.0450") for k in range(count)]
+    transport.deliver(*((topic, json.dumps(each).encode()) for each in messages))
+    await until(lambda: len(transport.acknowledged) == count)
+    service.stop()
+    await running
+    return journal
+
+
+class Growing:
+    """A journal that shows one entry more at each look, and forgets old ones when told."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+        self.shown = 0
+        self.first = 1
+
+    async def read(self, after: int) -> Any:
+        self.shown += 1
+        async for entry in self.journal.read(after):
+            if entry.sequence > self.shown:
+                return
+            if entry.sequence == after + 1 and after + 1 < self.first:
+                raise CorruptJournalError(f"entry {after + 1} is missing")
+            yield entry
+
+    async def read_snapshot(self) -> Any:
+        snapshot = self.journal.snapshot
+        return snapshot if snapshot is not None and snapshot.sequence <= self.shown else None
+
+
+async def test_a_standby_has_the_state_and_the_messages_of_the_journal() -> None:
+    journal = await entries(12)
+    journal.snapshot = None
+    growing, standby = Growing(journal), Standby(MADE)
+    for _ in range(journal.last_sequence):
+        core = await standby.catch_up(growing, 0)
+    recovered, messages = await recover(MADE, _unpublished(journal))
+    assert core.exchange.digest() == recovered.exchange.digest()
+    assert core.publisher.state() == recovered.publisher.state()
+    assert standby.unpublished() == messages
+
+
+def _unpublished(journal: MemoryJournal) -> MemoryJournal:
+    copy = MemoryJournal()
+    copy.lines = journal.lines
+    return copy
+
+
+async def test_a_standby_forgets_messages_that_are_published() -> None:
+    journal = await entries(6)
+    journal.snapshot = None
+    standby = Standby(MADE)
+    await standby.catch_up(journal, journal.last_sequence - 1)
+    core = JournaledExchange(MADE)
+    last: list[Any] = []
+    async for entry in journal.read():
+        assert isinstance(entry, JournalEntry)
+        last = core.apply(entry)
+    assert standby.unpublished() == last
+
+
+async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> None:
+    journal = await entries(6)
+    growing, standby = Growing(journal), Standby(MADE)
+    growing.shown = 2
+    await standby.catch_up(growing, 0)
+    growing.shown, growing.first = journal.last_sequence, journal.last_sequence + 1
+    core = await standby.catch_up(growing, 0)
+    assert core.sequence == journal.last_sequence
+    assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
+
+
+class Program:
+    """A running ``serve --standby``."""
+
+    def __init__(self, scenario: Path, name: str, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        program = str(Path(sys.executable).with_name("doe-exchange"))
+        options = ("--standby", "--data", str(scenario.parent / name))
+        self.process = subprocess.Popen(
+            [program, "serve", str(scenario), "--metrics-port", str(self.port), *options],
+            stdout=subprocess.DEVNULL,
+            cwd=scenario.parent,
+            env=os.environ | environment,
+        )
+
+    def health(self) -> dict[str, Any]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as page:
+                found: dict[str, Any] = json.loads(page.read())
+        except urllib.error.HTTPError as error:
+            found = json.loads(error.read())
+        except OSError:
+            return {}
+        return found
+
+    def wait_for(self, name: str, within_s: float = 60.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not self.health().get(name):
+            assert time.monotonic() < deadline, f"{name} is never true: {self.health()}"
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def programs(tmp_path: Path) -> Iterator[tuple[Program, Program, Mosquitto, RedisServer]]:
+    scenario = tmp_path / "scenario.toml"
+    scenario.write_text(SCENARIO.format(start=f"{BEGIN:%Y-%m-%dT%H:%M:%SZ}"))
+    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis, ExitStack() as stack:
+        environment = {
+            "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
+            "DOE_REDIS_URL": redis.url,
+        }
+        first = Program(scenario, "one", environment)
+        stack.callback(first.end)
+        first.wait_for("serves")
+        second = Program(scenario, "two", environment)
+        stack.callback(second.end)
+        second.wait_for("standby_at_entry")
+        yield first, second, broker, redis
+
+
+def sell(number: int) -> dict[str, Any]:
+    return order(f"a{number}", 0, "sell", 10, "0.0100", interval=str(BEGIN))
+
+
+@pytest.mark.slow
+async def test_a_standby_takes_over_after_a_kill_and_after_a_stop(tmp_path: Path) -> None:
+    with programs(tmp_path) as (first, second, broker, redis):
+        settings = MqttSettings("127.0.0.1", broker.port, "bakery")
+        async with ParticipantClient(settings, Topics("north"), "bakery") as bakery:
+            numbers = []
+            for k in range(10):
+                answer = await bakery.ask(sell(k), again_after_s=0.3)
+                numbers.append(answer["order_id"])
+            first.process.send_signal(signal.SIGSTOP)
+            for k in range(10, 20):
+                answer = await bakery.ask(sell(k), again_after_s=0.3)
+                numbers.append(answer["order_id"])
+            assert second.health()["serves"]
+            first.process.send_signal(signal.SIGCONT)
+            await asyncio.to_thread(first.wait_for, "standby_at_entry")
+            for k in range(20, 30):
+                answer = await bakery.ask(sell(k), again_after_s=0.3)
+                numbers.append(answer["order_id"])
+            assert second.health()["serves"], "the one that was stopped is fenced"
+            second.process.kill()
+            for k in range(30, 40):
+                answer = await bakery.ask(sell(k), again_after_s=0.3)
+                numbers.append(answer["order_id"])
+            assert first.health()["serves"]
+            assert numbers == list(range(1, 41)), "none lost, none twice"
+            assert bakery.missed == 0
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(20) == 0
+        async with RedisJournal(redis.url, "north", read_only=True) as journal:
+            count = len([each async for each in journal.read()])
+    assert count > 40
