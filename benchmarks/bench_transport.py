@@ -17,9 +17,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support" / "services")]
@@ -35,7 +36,7 @@ from gateway.ports import Outgoing
 from gateway.transport.mqtt import MqttTransport
 
 PAYLOAD = b"x" * 250  # about an order
-Measured = Callable[[Mosquitto, int, int, int], Awaitable[None]]
+Measured = Callable[[Mosquitto, int, int, int], Coroutine[Any, Any, None]]
 
 
 @dataclass

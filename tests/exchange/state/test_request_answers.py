@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from market import BAND, GATE, QUARTER, START, Market, all_of, interface, only, trades
+from presence import there
 
 from exchange.vocabulary.commands import (
     AdvanceTime,
@@ -124,7 +125,7 @@ def _repeated(market: Market, command: Command) -> Event:
 def test_a_cancel_sent_twice_is_answered_twice(market):
     market.sell(0, "10@5", client_order_id="a")
     cancelled = only(market.cancel(0, "a", "r1"), OrderCancelled)
-    assert cancelled.answers.request_id == "r1"
+    assert there(cancelled.answers).request_id == "r1"
     assert _repeated(market, market.commands[-1][0]) == cancelled
     # Another cancel is another request, and there is nothing left to cancel.
     again = only(market.cancel(0, "a", "r2"), Refused)
@@ -174,7 +175,7 @@ def test_an_amendment_that_left_nothing_is_one_cancel(market):
     market.buy(1, "4@5")
     less = AmendOrder("p0", "r1", "a", quantity_w=4)
     cancelled = only(market.do(less), OrderCancelled)
-    assert cancelled.answers.request == "amend"
+    assert there(cancelled.answers).request == "amend"
     assert _repeated(market, less) == cancelled
 
 
@@ -330,18 +331,19 @@ def test_the_last_requests_of_a_sender_are_remembered_whatever_came_of_them(kept
         if kind in "yz":
             if sent:
                 old = sent.pop(-1 - number % min(kept, len(sent)))
-                key = identity_of(old).request_id
-                other = RejectMessage("p0", key, "malformed", "other content", uses_id=True)
+                used = identity_of(old).request_id
+                other = RejectMessage("p0", used, "malformed", "other content", uses_id=True)
                 market.do(old if kind == "y" else other)
                 sent.append(old)
             continue
-        command = {
+        possible: dict[str, Command] = {
             "s": market.order(0, "sell", 10, 5 + number, client_order_id=key),
             "r": market.order(0, "sell", 10**8, 5, client_order_id=key),
             "c": CancelOrder("p0", key, name),
             "a": AmendOrder("p0", key, name, limit_price_ticks=5 + number),
             "m": MassCancel("p0", key),
-        }[kind]
+        }
+        command = possible[kind]
         market.do(command)
         sent.append(command)
         find = market.exchange.state.answers.find
@@ -359,6 +361,7 @@ def test_the_last_requests_of_a_sender_are_remembered_whatever_came_of_them(kept
 def test_a_broker_may_deliver_no_more_again_than_is_remembered():
     """Of one sender; the exchange tells the broker so, as its receive maximum."""
     most = next(each.default for each in fields(MqttSettings) if each.name == "inflight_in")
+    assert isinstance(most, int)
     kept = MarketRules().answers_kept
     assert kept >= most
     page = (DOCS / "formats" / "messages.md").read_text(encoding="utf-8")

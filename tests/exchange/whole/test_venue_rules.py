@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from market import GATE, START, Market, all_of, only, refusal, trades
@@ -119,7 +120,8 @@ def test_an_order_at_the_very_moment_of_its_gate_comes_too_late():
 
 
 def test_raising_a_quantity_or_changing_a_price_loses_priority_lowering_does_not():
-    for change, first in (({"quantity_w": 5}, "a"), ({"quantity_w": 20}, "b")):
+    cases: list[tuple[dict[str, Any], str]] = [({"quantity_w": 5}, "a"), ({"quantity_w": 20}, "b")]
+    for change, first in cases:
         market = Market()
         market.sell(0, "10@5", client_order_id="a")
         market.sell(1, "10@5", client_order_id="b")

@@ -8,9 +8,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from gateway.formats.urls import shown_url
 from gateway.journal.redis_link import connect
+from gateway.operations.accounts import Account, Role
 from gateway.runs.serving import ServerPlaces
 from gateway.transport.embedded_broker import BrokerAccount
 from gateway.transport.mqtt_client import MqttSettings
@@ -59,7 +61,9 @@ def test_no_password_is_shown_however_it_is_written(secret: str, raw: bool, user
 
 
 def test_no_password_is_in_the_print_of_a_value() -> None:
-    places = ServerPlaces("mqtt://a:secret@b", "redis://:secret@c", Path(), {"a": "secret"})
+    account = Account("a", Role.CUSTOMER, SecretStr("secret"))
+    places = ServerPlaces("mqtt://a:secret@b", "redis://:secret@c", Path(), [account])
     assert "secret" not in repr(places)
+    assert "secret" not in repr(account)
     assert "secret" not in repr(BrokerAccount("secret"))
     assert "secret" not in repr(MqttSettings.from_url("mqtt://a:secret@b", "me"))

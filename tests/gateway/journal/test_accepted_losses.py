@@ -178,7 +178,8 @@ async def _lose_two_of_four(url: str, path: Path) -> None:
             assert entry is not None
             await journal.append([entry], entry.sequence)
         await journal._redis.xdel(journal._stream, "3-0", "4-0")
-        mark = {"last": 2, "published": 4, "chain": await journal._entries.chain_at(2)}
+        chain = await journal._entries.chain_at(2)
+        mark: dict[Any, Any] = {"last": 2, "published": 4, "chain": chain}
         await journal._redis.hset(journal._writer, mapping=mark)
 
 

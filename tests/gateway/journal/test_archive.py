@@ -9,6 +9,7 @@ import random
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import run
@@ -51,7 +52,7 @@ async def whole(url: str, area: str, path: Path | None) -> list[JournalEntry]:
 
 async def in_redis(url: str, area: str) -> list[int]:
     async with Redis.from_url(url) as client_:
-        found = await client_.xrange(f"doe:{{{area}}}:journal")
+        found: Any = await client_.xrange(f"doe:{{{area}}}:journal")
     return [int(number.partition(b"-")[0]) for number, _ in found]
 
 
@@ -232,6 +233,7 @@ async def test_a_witness_that_is_older_than_what_is_left_proves_nothing(
 WRITER = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from journal_entries import entries, write_snapshot
 from gateway.journal.archive import Archive
 from gateway.journal.redis_journal import RedisJournal

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_servers import RedisServer, free_port
@@ -167,7 +168,7 @@ async def test_an_entry_of_a_newer_release_is_named(redis_url: str, area: str) -
         await journal.append(entries(1, 2), 0)
         here, next_ = (f'{{"version":{each},'.encode() for each in (VERSION, VERSION + 1))
         newer = encode_entry(entries(3, 3)[0]).replace(here, next_)
-        fields = {"entry": newer, "chain": linked(journal._chain, newer)}
+        fields: dict[Any, Any] = {"entry": newer, "chain": linked(journal._chain, newer)}
         await journal._redis.xadd(journal._stream, fields, "3-0")
         words = (
             f"journal of {area}, entry 3: entry 3 has version {VERSION + 1}, and this program reads"
@@ -186,18 +187,18 @@ async def test_the_layout_in_redis_is_the_one_that_releases_have_written(
     digests = [BEGINNING]
     for line in lines:
         digests.append(hashlib.sha256(digests[-1] + line).digest())
-    stored_as = [
+    stored_as: list[dict[Any, Any]] = [
         {b"entry": line, b"chain": chain} for line, chain in zip(lines, digests[1:], strict=True)
     ]
     async with Redis.from_url(redis_url) as client:
         for number, fields in enumerate(stored_as[:2], start=1):
             await client.xadd(stream, fields, f"{number}-0")
-        mark = {"epoch": 6, "last": 2, "published": 1, "chain": digests[2]}
+        mark: dict[Any, Any] = {"epoch": 6, "last": 2, "published": 1, "chain": digests[2]}
         await client.hset(writer, mapping=mark)
         packed = [zlib.compress(state) for state in (b"\x00state", b"later")]
         await client.hset(f"{snapshot}:a", "0", packed[0][:5])
         await client.hset(f"{snapshot}:a", "1", packed[0][5:])
-        head = {
+        head: dict[Any, Any] = {
             **{"sequence": 1, "chain": digests[1], "place": "a", "parts": 2},
             **{"bytes": len(packed[0]), "digest": hashlib.sha256(packed[0]).hexdigest()},
         }
@@ -215,7 +216,8 @@ async def test_the_layout_in_redis_is_the_one_that_releases_have_written(
             **{b"epoch": b"7", b"last": b"3", b"published": b"2"},
             b"chain": digests[3],
         }
-        (part,) = (await client.hgetall(f"{snapshot}:b")).values()
+        parts: Any = await client.hgetall(f"{snapshot}:b")
+        (part,) = parts.values()
         assert zlib.decompress(part) == b"later"
         assert await client.hgetall(snapshot) == {
             **{b"sequence": b"3", b"chain": digests[3], b"place": b"b", b"parts": b"1"},

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gateway_market import client, order, serving
@@ -44,6 +45,12 @@ def waiting_for(path: Path, then: bytes = b"") -> Callable[[], bytes]:
         return then
 
     return work
+
+
+def sleeping() -> bytes:
+    """Work that lasts longer than a test waits."""
+    time.sleep(60)
+    return b""
 
 
 def began(path: Path) -> Callable[[], bool]:
@@ -98,7 +105,7 @@ async def test_what_goes_wrong_in_a_copy_is_an_error() -> None:
     with pytest.raises(JournalError, match="it was killed, or its time was up"):
         await in_copy(killed, 30)
     with pytest.raises(JournalError, match="its time was up"):
-        await in_copy(lambda: time.sleep(60) or b"", 0.05)
+        await in_copy(sleeping, 0.05)
 
 
 async def test_a_copy_has_no_connection_and_no_handler_of_its_process(
@@ -127,13 +134,13 @@ async def test_garbage_is_collected_again_and_no_process_is_left(
     processes: list[int],
 ) -> None:
     assert gc.isenabled()
-    answers = [in_copy(lambda: b"x", 30), in_copy(lambda: time.sleep(60) or b"", 60)]
+    answers = [in_copy(lambda: b"x", 30), in_copy(sleeping, 60)]
     assert not gc.isenabled()
     await answers[0]
     assert not gc.isenabled()
     answers[1].cancel()
     await until(gc.isenabled)
-    unfinished = in_copy(lambda: time.sleep(60) or b"", 60)
+    unfinished = in_copy(sleeping, 60)
     unfinished.cancel()
     await asyncio.sleep(0)
     assert gc.isenabled(), "at once: the loop may be about to end"
@@ -180,7 +187,7 @@ async def test_parts_that_are_missing_or_changed_are_an_error(redis_url: str, ar
         await journal.append(entries(1, 1), 0)
         await write_snapshot(journal, LARGE)
         parts = f"doe:{{{area}}}:snapshot:a"
-        second = await journal._redis.hget(parts, "1")
+        second: Any = await journal._redis.hget(parts, "1")
         for change in (second[:-1] + bytes([second[-1] ^ 1]), None):
             if change is None:
                 await journal._redis.hdel(parts, "1")

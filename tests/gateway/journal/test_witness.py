@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import journal_entries
 import pytest
@@ -160,7 +161,7 @@ async def shorten(url: str, area: str, to: int) -> None:
     """Bring a journal back as an older copy has it: all its keys say the same."""
     stream, writer = f"doe:{{{area}}}:journal", f"doe:{{{area}}}:writer"
     async with Redis.from_url(url) as client:
-        everything = await client.xrange(stream)
+        everything: Any = await client.xrange(stream)
         await client.delete(stream)
         for number, fields in everything[:to]:
             await client.xadd(stream, fields, number)
@@ -251,7 +252,7 @@ async def test_a_stream_that_does_not_end_as_recorded_is_refused(
 async def test_a_changed_entry_is_noticed(redis_url: str, area: str) -> None:
     async with RedisJournal(redis_url, area, owner="me") as opened:
         await opened.append(entries(1, 5), 0)
-        everything = await opened._redis.xrange(opened._stream)
+        everything: Any = await opened._redis.xrange(opened._stream)
         everything[2][1][b"entry"] = everything[2][1][b"entry"].replace(b'"a3"', b'"b3"')
         await opened._redis.delete(opened._stream)
         for number, fields in everything:
@@ -315,6 +316,7 @@ WRITER = """
 import asyncio, sys
 from journal_entries import entries
 from pathlib import Path
+from typing import Any
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.witness import Witness
 

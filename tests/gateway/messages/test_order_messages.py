@@ -10,7 +10,13 @@ import pytest
 from gateway_market import START, market, order
 
 from exchange.state.request_answers import RequestAnswer
-from exchange.vocabulary.commands import MassCancel, RejectMessage, SubmitJoint, SubmitOrder
+from exchange.vocabulary.commands import (
+    MassCancel,
+    RejectMessage,
+    SubmitJoint,
+    SubmitOrder,
+    UpdateInterfaceLimits,
+)
 from exchange.vocabulary.events import InterfaceLimitsUpdated, Refused
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.reasons import RefusalReason
@@ -124,13 +130,18 @@ def test_a_message_without_an_interval_that_comes_again_is_about_the_same_one() 
     limits = {"voltage_min_pu": 0.98, "voltage_max_pu": 1.04}
     updates = [json.dumps(limits | {"update_id": key}).encode() for key in ("u1", "u2")]
     for opened[:] in ([START], [later], [START, later], []):
-        assert reader.read("p1", old).terms.interval == START
-        assert reader.read("tso", updates[0]).interval == START
+        placed, updated_again = reader.read("p1", old), reader.read("tso", updates[0])
+        assert isinstance(placed, SubmitOrder)
+        assert placed.terms.interval == START
+        assert isinstance(updated_again, UpdateInterfaceLimits)
+        assert updated_again.interval == START
         for again in (reader.read("p1", new), reader.read("tso", updates[1])):
             if len(opened) == 1:
-                terms = getattr(again, "terms", again)
-                assert terms.interval == opened[0]
+                assert isinstance(again, SubmitOrder | UpdateInterfaceLimits)
+                about = again.terms if isinstance(again, SubmitOrder) else again
+                assert about.interval == opened[0]
             else:
+                assert isinstance(again, RejectMessage)
                 assert again.uses_id  # it might be read when it is delivered again
                 assert again.detail.endswith(f"{len(opened)} intervals are open for trading")
 

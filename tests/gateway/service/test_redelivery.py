@@ -16,7 +16,7 @@ from memory_ports import MemoryJournal, MemoryTransport
 from sampling import examples
 from withheld_link import WithheldLink
 
-from exchange.vocabulary.commands import CloseGate, OpenSession
+from exchange.vocabulary.commands import CloseGate, Command, OpenSession
 from exchange.vocabulary.rules import MarketRules
 from gateway.runs.serving import covered
 from gateway.service.service import Service
@@ -150,7 +150,7 @@ MADE = market("area")
 LATER = OpenSession(
     START + timedelta(minutes=15), START + timedelta(minutes=30), GATE, InterfaceLimits(0.98, 1.04)
 )
-AT_STEP = {12: LATER, 24: CloseGate(START), 36: CloseGate(LATER.start)}
+AT_STEP: dict[int, Command] = {12: LATER, 24: CloseGate(START), 36: CloseGate(LATER.start)}
 """What the service itself does: one interval is open, then two, then the other, then none."""
 
 
@@ -266,5 +266,5 @@ async def test_messages_that_are_delivered_again_are_answered_and_change_nothing
     assert accepted == [
         each["client_order_id"] for each in once.reports() if each["type"] == "accepted"
     ]
-    for each in running:
-        each.result()
+    for task in running:
+        task.result()

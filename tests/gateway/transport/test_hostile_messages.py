@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -171,6 +172,10 @@ async def test_a_retained_order_comes_once_and_not_with_every_connection(
     broker: MakeSettings, area: str
 ) -> None:
     topics = Topics(area)
+
+    def connected_since(connections: int) -> bool:
+        return exchange._connection > connections and exchange.connected
+
     async with (
         exchange_on(broker("exchange"), topics) as exchange,
         MqttTransport(broker("p1")) as p1,
@@ -180,7 +185,7 @@ async def test_a_retained_order_comes_once_and_not_with_every_connection(
         for _ in range(3):
             connections = exchange._connection
             exchange.reconnect()
-            await until(lambda n=connections: exchange._connection > n and exchange.connected)
+            await until(partial(connected_since, connections))
             await asyncio.sleep(0.1)
         await p1.publish([Outgoing(topics.order("p1"), b"end")])
         assert await heard(exchange, b"end") == [b"end"]

@@ -105,6 +105,7 @@ async def test_every_kind_of_request_is_answered_once_carried_out(
                         answer = await asker.ask(message, again_after_s=0.3)
                     assert (answer["request"], answer["type"]) == (request, answer_type), answer
                     if kind is ForgetfulClient:
+                        assert isinstance(asker, ForgetfulClient)
                         assert answer["repeated"]
                         assert answer["request_id"] in asker.lost
         assert service.core.exchange.state.orders == {}

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from event_loops import on_each_loop
@@ -28,7 +29,7 @@ async def test_nothing_is_lost_however_often_connections_are_cut(
     mosquitto: Mosquitto, area: str, version: int
 ) -> None:
     draw = random.Random(version)
-    quick = {"longest_backoff_s": 0.01, "inflight_out": 20}
+    quick: dict[str, Any] = {"longest_backoff_s": 0.01, "inflight_out": 20}
     reader_settings = replace(mosquitto.settings(f"{area}-reader", version), **quick)
     writer_settings = replace(mosquitto.settings(f"{area}-writer", version), **quick)
     heard: list[int] = []

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gateway_servers import MakeSettings, Mosquitto, cut, free_port, steal
@@ -252,8 +251,7 @@ async def test_at_most_the_window_is_unconfirmed(broker: MakeSettings, area: str
 
 async def test_no_delay_on_both_sides(embedded_broker: EmbeddedBroker) -> None:
     async with MqttTransport(embedded_broker.settings("reader")) as transport:
-        assert transport._link is not None
-        wire: Any = transport._link._transport.get_extra_info("socket")
+        wire = there(there(transport._link)._transport).get_extra_info("socket")
         assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         _, handler = there(embedded_broker._broker)._sessions["reader"]
         accepted = handler.writer._writer.get_extra_info("socket")

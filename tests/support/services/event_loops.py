@@ -24,6 +24,7 @@ def on_each_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
 
     signature = inspect.signature(test)
     first = inspect.Parameter("loop", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    run.__signature__ = signature.replace(parameters=[first, *signature.parameters.values()])
-    del run.__wrapped__
+    made: Any = run
+    made.__signature__ = signature.replace(parameters=[first, *signature.parameters.values()])
+    del made.__wrapped__
     return pytest.mark.parametrize("loop", LOOPS)(run)

@@ -87,6 +87,7 @@ def cut(transport: MqttTransport) -> None:
     """Cut the wire without a DISCONNECT, so that the broker publishes the will."""
     link = transport._link
     assert link is not None
+    assert link._transport is not None
     wire = socket.socket(fileno=os.dup(link._transport.get_extra_info("socket").fileno()))
     with contextlib.suppress(OSError):  # it is cut already
         wire.shutdown(socket.SHUT_RDWR)
