@@ -36,7 +36,6 @@ __all__ = ["MqttSettings", "MqttTransport"]
 
 _LOG = logging.getLogger(__name__)
 _UNSUPPORTED_PROTOCOL = (1, 0x84)  # return codes of MQTT 3.1.1 and of MQTT 5
-_TOO_MANY = 0x93
 _FIRST_WAIT_S = 0.05  # before the second attempt; doubles from attempt to attempt
 _LONGEST_WAIT_S = 1.0  # where the broker answers, but connections end soon
 _LASTING_S = 1.0  # a connection that lasted so long was a good one
@@ -87,6 +86,7 @@ class MqttTransport:
         self._dropped = 0
         self._arrived = asyncio.Event()
         self._connection = 0
+        self._excess_in = 0  # The connection in which the broker sent more than it may.
         self._publications = Publications(settings.inflight_out)
         self._last_failure = ""
 
@@ -209,9 +209,21 @@ class MqttTransport:
                 self._received.append(message)
         self.acknowledge(ignored)
         if self._version == 5 and len(self._unacknowledged) > self._settings.inflight_in:
-            assert self._link is not None
-            self._link.end("the broker sent more than it may", disconnect_packet(5, _TOO_MANY))
+            self._note_excess()
         self._arrived.set()
+
+    def _note_excess(self) -> None:
+        """Log, once for each connection, that the broker sends more than it may.
+
+        mosquitto 2.0 does when it resumes a session with a long queue.  To end the connection would
+        not help: the next one would get the same messages.  Packet ids bound their number.
+        """
+        if self._excess_in != self._connection:
+            self._excess_in = self._connection
+            _LOG.warning(
+                "the broker sends more than the %d messages that may be unacknowledged",
+                self._settings.inflight_in,
+            )
 
     def _on_confirmed(self, confirmations: list[PubAck]) -> None:
         self._publications.confirm(confirmations)

@@ -93,8 +93,7 @@ class ParticipantClient:
         Returns
         -------
         The first report about the request that is its answer: it was carried out, or ``refused``.
-        A refusal with the ``request`` ``"message"`` and the reason ``too_frequent`` says that it
-        was not read: it may be asked again under its id.
+        A message that comes too fast is not read and has no answer of its own; it is sent again.
 
         Raises
         ------

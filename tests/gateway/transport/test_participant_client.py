@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from gateway_market import START, client, order, serving
 from gateway_servers import MakeSettings, RedisServer
+from listening import Ear, until
 
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.rules import MarketRules, MeteringRules
@@ -129,33 +130,34 @@ async def test_what_cannot_be_read_is_answered_under_its_id(
                     )
 
 
-async def test_what_comes_too_often_is_answered_and_may_be_asked_again(
+async def test_what_came_too_often_is_asked_again_until_it_is_read(
     embedded_broker: Any, redis_server: RedisServer, area: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its id is not used by that: it was not read."""
-    allowed = False
-    monkeypatch.setattr(RateLimiter, "allows", lambda *_: allowed)
+    """It is refused unread, in a report without its id, so the client sends it once more."""
+    refusals = 0
+
+    def allows(*_: Any) -> bool:
+        nonlocal refusals
+        refusals = (refusals + 1) % 3
+        return not refusals
+
+    monkeypatch.setattr(RateLimiter, "allows", allows)
+    ear = Ear()
     async with (
         serving(
             area, embedded_broker.settings("exchange"), redis_server.url, rules=RULES
         ) as service,
-        client(embedded_broker.settings("p0"), area, "p0") as asker,
+        client(embedded_broker.settings("p0"), area, "p0", on_message=ear) as asker,
     ):
         await service.request(SECOND_INTERVAL)
         for request, message, answer_type in ORDERS:
-            named = asker.with_id(message)
-            async with asyncio.timeout(5):
-                allowed = False
-                refused = await asker.ask(named)
-                assert (refused["request"], refused["reason"]) == ("message", "too_frequent")
-                allowed = True
-                answer = await asker.ask(named)
-                assert (answer["request"], answer["type"]) == (request, answer_type), answer
-                assert answer["repeated"] is False
-                # Delivered once more it comes too often, and that is not what became of it.
-                allowed = False
-                again = await asker.ask(named)
-            assert (again["type"], again["repeated"]) == (answer_type, True)
+            async with asyncio.timeout(10):
+                answer = await asker.ask(message, again_after_s=0.1)
+            assert (answer["request"], answer["type"]) == (request, answer_type), answer
+            assert answer["repeated"] is False
+        await until(lambda: any(r.get("reason") == "too_frequent" for r in ear.on("report/p0")))
+    unread = [each for each in ear.on("report/p0") if each.get("reason") == "too_frequent"]
+    assert {(each["type"], each["request_id"]) for each in unread} == {("refused", None)}
 
 
 @pytest.mark.parametrize(
