@@ -5,8 +5,7 @@
 ``redis_link`` is its connection, ``server_checks`` the settings that the server must have.
 ``lease_keeper`` keeps a writer's lease, ``follower`` reads without one.
 ``witness`` is a second place that knows the journal's end, ``lost_entries`` compares both.
-``snapshot_store`` has the snapshots, ``snapshot_parts`` their form in Redis, and ``process_copy``
-writes them while the exchange goes on.  Old entries move to the file of ``archive``.
+The room ``snapshots`` keeps the state; old entries move to the file of ``archive``.
 ``embedded_redis`` is the server for one machine.  ``files`` reads journals from files or Redis, and
 ``replay`` rebuilds the state from them.
 """

@@ -32,7 +32,7 @@ from gateway.journal.lease_keeper import LeaseKeeper
 from gateway.journal.lost_entries import LostEntries, lost_entries
 from gateway.journal.redis_link import NO_ANSWER, connect, journal_errors, retrying
 from gateway.journal.server_checks import Durability, ServerWatch, wait_for_disk
-from gateway.journal.snapshot_store import SnapshotStore
+from gateway.journal.snapshots.store import SnapshotStore
 from gateway.journal.witness import JournalEnd, Witness
 from gateway.ports import JournalEntry, Snapshot
 

@@ -24,10 +24,10 @@ from redis.asyncio import Redis
 
 from exchange.vocabulary.commands import AdvanceTime
 from gateway.errors import CorruptJournalError, JournalError, StaleWriterError
-from gateway.journal import process_copy
-from gateway.journal.process_copy import in_copy
 from gateway.journal.redis_journal import RedisJournal
-from gateway.journal.snapshot_parts import PART_BYTES, compressed_parts
+from gateway.journal.snapshots import process_copy
+from gateway.journal.snapshots.parts import PART_BYTES, compressed_parts
+from gateway.journal.snapshots.process_copy import in_copy
 from gateway.ports import Snapshot
 from gateway.service.core import JournaledExchange
 from gateway.service.settings import ServiceSettings

@@ -10,8 +10,7 @@ from typing import cast
 from redis.asyncio import Redis
 
 from gateway.errors import CorruptJournalError
-from gateway.journal.process_copy import in_copy
-from gateway.journal.snapshot_parts import (
+from gateway.journal.snapshots.parts import (
     PLACES,
     SnapshotHead,
     heard,
@@ -19,6 +18,7 @@ from gateway.journal.snapshot_parts import (
     told,
     write_parts,
 )
+from gateway.journal.snapshots.process_copy import in_copy
 from gateway.ports import Snapshot
 
 _WITHIN_S = 600.0  # a snapshot that takes longer is given up
