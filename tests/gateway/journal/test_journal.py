@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gateway_servers import RedisServer, free_port
-from journal_entries import entries, stored, write_snapshot
+from journal_entries import entries, stand_still, stored, write_snapshot
 from redis.asyncio import Redis
 
 from exchange.vocabulary.commands import AdvanceTime
@@ -99,6 +99,7 @@ async def test_answer_lost_on_its_way_is_no_error(redis_url: str, area: str) -> 
 
 async def test_stalled_former_writer_cannot_write(redis_url: str, area: str) -> None:
     async with RedisJournal(redis_url, area, owner="one", lease_s=0.2) as stalled:
+        stand_still(stalled)
         await stalled.append(entries(1, 1), 0)
         async with RedisJournal(redis_url, area, owner="two", lease_s=0.2) as heir:
             with pytest.raises(StaleWriterError, match="taken over"):

@@ -18,7 +18,7 @@ from gateway_market import client, order, serving
 from gateway_servers import Mosquitto, RedisServer
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_entries import entries, stored, write_snapshot
+from journal_entries import entries, stand_still, stored, write_snapshot
 from listening import until
 from redis.asyncio import Redis
 
@@ -260,6 +260,7 @@ async def test_a_snapshot_of_a_former_writer_has_no_effect(
 ) -> None:
     """Neither when it is written, nor when it is put into force."""
     async with RedisJournal(redis_url, area, owner="one", lease_s=0.2) as former:
+        stand_still(former)
         await former.append(entries(1, 1), 0)
         await write_snapshot(former, b"before")
         written = former.begin_snapshot(lambda: b"of the former")

@@ -39,3 +39,8 @@ async def write_snapshot(journal: RedisJournal, state: bytes, published: int = 0
     """Write a snapshot after the newest entry, and put it into force."""
     await journal.begin_snapshot(lambda: state)
     await journal.adopt_snapshot(published)
+
+
+def stand_still(journal: RedisJournal) -> None:
+    """Let a writer renew its lease no longer, as a process does that is stopped."""
+    journal._keeper.stop()
