@@ -48,20 +48,6 @@ SettingsOption = Annotated[
 ]
 
 
-def _say_where(served: Served, *, json: bool) -> None:
-    """Print the addresses of a running exchange."""
-    if json:
-        out.print_json(served.model_dump_json())
-        return
-    metrics = f"  metrics  {served.metrics}/metrics\n" if served.metrics else ""
-    out.print(
-        f"Serving area {served.area} with {served.connection_points} connection points.\n"
-        f"  MQTT     {served.mqtt}\n  journal  {served.journal}\n{metrics}Ctrl-C stops it.",
-        markup=False,
-        soft_wrap=True,
-    )
-
-
 ArchiveOption = Annotated[
     Path | None,
     typer.Option(
@@ -108,7 +94,7 @@ def serve(
     Without them, an embedded broker and an embedded server are started.
     """
     loaded = load(scenario)
-    from gateway.operations.logs import configure_logs
+    from gateway.operations.logs import logs_written
     from gateway.operations.serve_settings import read_settings
     from gateway.runs.serving import last_gate
     from gateway.runs.serving import serve as run_service
@@ -124,16 +110,29 @@ def serve(
         metrics_port=metrics_port,
         standby=standby or None,
     )
-    configure_logs(chosen.log_format, chosen.log_level)
-
     last = last_gate(loaded)
     if last is not None and last <= datetime.now(UTC):
         fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
     _warn_of_accounts(chosen)
     try:
-        run(run_service(loaded, chosen, partial(_say_where, json=json)))
+        with logs_written(chosen.log_format, chosen.log_level):
+            run(run_service(loaded, chosen, partial(_say_where, json=json)))
     except ValueError as error:
         fail(str(error))
+
+
+def _say_where(served: Served, *, json: bool) -> None:
+    """Print the addresses of a running exchange."""
+    if json:
+        out.print_json(served.model_dump_json())
+        return
+    metrics = f"  metrics  {served.metrics}/metrics\n" if served.metrics else ""
+    out.print(
+        f"Serving area {served.area} with {served.connection_points} connection points.\n"
+        f"  MQTT     {served.mqtt}\n  journal  {served.journal}\n{metrics}Ctrl-C stops it.",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _warn_of_accounts(settings: ServeSettings) -> None:

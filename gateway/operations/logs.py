@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, TextIO
 
 import structlog
@@ -14,8 +16,9 @@ LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-def configure_logs(form: LogFormat, level: LogLevel, stream: TextIO | None = None) -> None:
-    """Let all records of this program go to a stream, by default to standard error.
+@contextmanager
+def logs_written(form: LogFormat, level: LogLevel, stream: TextIO | None = None) -> Iterator[None]:
+    """Let all records of this program go to a stream meanwhile, by default to standard error.
 
     Parameters
     ----------
@@ -49,7 +52,11 @@ def configure_logs(form: LogFormat, level: LogLevel, stream: TextIO | None = Non
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
-    for old in list(root.handlers):
-        root.removeHandler(old)
-    root.addHandler(handler)
+    handlers, root_level = list(root.handlers), root.level
+    root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(root_level)

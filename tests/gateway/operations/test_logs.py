@@ -5,35 +5,34 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from gateway.operations.logs import LogFormat, configure_logs
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+from gateway.operations.logs import LogFormat, logs_written
 
 
 def logged(form: LogFormat) -> str:
     stream = io.StringIO()
-    configure_logs(form, "warning", stream)
     log = logging.getLogger("gateway.service")
-    log.info("not shown")
-    log.warning("queue of %s has %d messages", "p0", 3)
-    password = "se" + "cret"
-    try:
-        raise ZeroDivisionError("a bug" * bool(password))
-    except ZeroDivisionError:
-        log.exception("a command failed")
+    with logs_written(form, "warning", stream):
+        log.info("not shown")
+        log.warning("queue of %s has %d messages", "p0", 3)
+        password = "se" + "cret"
+        try:
+            raise ZeroDivisionError("a bug" * bool(password))
+        except ZeroDivisionError:
+            log.exception("a command failed")
     return stream.getvalue()
+
+
+def test_logs_go_where_they_went_before_when_it_is_over() -> None:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    stream = io.StringIO()
+    with logs_written("json", "error", stream):
+        assert root.level == logging.ERROR
+    logging.getLogger("gateway.service").error("after it")
+    assert (root.handlers, root.level) == (handlers, level)
+    assert not stream.getvalue()
 
 
 def test_json_has_one_object_a_record_with_time_level_and_place() -> None:
