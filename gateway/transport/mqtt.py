@@ -266,7 +266,11 @@ class MqttTransport:
     async def _serve_one(self, link: MqttConnection, first: asyncio.Event) -> str:
         """Keep one connection until it is over; return why it is."""
         try:
-            await link.open(self._will)
+            answer = await link.open(self._will)
+            if answer.session_present:
+                # It has its subscriptions, and the broker may send what is not acknowledged, and
+                # wait for that (amqtt does), before it answers another subscription.
+                first.set()
             if self._subscriptions:
                 await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
             first.set()

@@ -102,6 +102,7 @@ async def test_retained_orders_are_not_placed_again(
         ):
             await p0.publish([Outgoing(topics.order("p0"), payload, retain=True)])
             await until(lambda: len(service.core.exchange.state.orders) == 1)
+            await asyncio.sleep(0.3)  # until it is acknowledged: else it is delivered once more
             before = service.core.sequence
             service._transport.reconnect()
             await asyncio.sleep(0.5)
