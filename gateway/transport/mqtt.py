@@ -39,6 +39,7 @@ _UNSUPPORTED_PROTOCOL = (1, 0x84)  # return codes of MQTT 3.1.1 and of MQTT 5
 _FIRST_WAIT_S = 0.05  # before the second attempt; doubles from attempt to attempt
 _LONGEST_WAIT_S = 1.0  # where the broker answers, but connections end soon
 _LASTING_S = 1.0  # a connection that lasted so long was a good one
+_LATE_ANSWER_S = 0.3  # to a subscription of a session that was resumed
 
 
 class MqttTransport:
@@ -267,12 +268,7 @@ class MqttTransport:
         """Keep one connection until it is over; return why it is."""
         try:
             answer = await link.open(self._will)
-            if answer.session_present:
-                # It has its subscriptions, and the broker may send what is not acknowledged, and
-                # wait for that (amqtt does), before it answers another subscription.
-                first.set()
-            if self._subscriptions:
-                await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
+            await self._subscribe(link, first if answer.session_present else asyncio.Event())
             first.set()
             self._pump()
             return await asyncio.shield(link.ended)  # a cancellation is not its end
@@ -301,6 +297,21 @@ class MqttTransport:
                 raise TransportError(f"no connection to the MQTT broker: {bug!r}") from bug
             _LOG.exception("the MQTT connection ended with an internal error")
             return repr(bug)
+
+    async def _subscribe(self, link: MqttConnection, resumed: asyncio.Event) -> None:
+        """Subscribe; set ``resumed`` where the answer takes long.
+
+        A session that was resumed has its subscriptions, and the broker may send again what was
+        not acknowledged, and wait for that before it answers (amqtt does): then the application
+        must listen meanwhile.
+        """
+        if not self._subscriptions:
+            return
+        late = asyncio.get_running_loop().call_later(_LATE_ANSWER_S, resumed.set)
+        try:
+            await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
+        finally:
+            late.cancel()
 
     async def _stop_keeper(self) -> None:
         if self._keeper is not None:
