@@ -7,6 +7,7 @@ from typing import Self
 
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.redis_link import connect, retrying
+from gateway.journal.scripts import keys_of
 from gateway.ports import JournalEntry, Snapshot
 
 
@@ -26,8 +27,7 @@ class JournalFollower:
         self._retry_for_s = retry_for_s
         self._journal = RedisJournal(url, area, read_only=True, retry_for_s=retry_for_s)
         self._redis = connect(url)
-        prefix = f"doe:{{{area}}}"
-        self._lease, self._writer = f"{prefix}:lease", f"{prefix}:writer"
+        self._keys = keys_of(area)
 
     async def __aenter__(self) -> Self:
         """Connect."""
@@ -42,14 +42,14 @@ class JournalFollower:
     async def is_led(self) -> bool:
         """Return whether a writer holds the lease."""
         found = await retrying(
-            self._url, lambda: self._redis.exists(self._lease), self._retry_for_s
+            self._url, lambda: self._redis.exists(self._keys.lease), self._retry_for_s
         )
         return bool(found)
 
     async def published(self) -> int:
         """Return the last entry whose messages the broker is known to have."""
         found = await retrying(
-            self._url, lambda: self._redis.hget(self._writer, "published"), self._retry_for_s
+            self._url, lambda: self._redis.hget(self._keys.writer, "published"), self._retry_for_s
         )
         return int(found or 0)
 

@@ -50,9 +50,10 @@ class LeaseKeeper:
     def start(self, epoch: int) -> None:
         """Renew the lease of an epoch from now on."""
         self.is_alive()
-        self._ended.clear()
+        # A thread stopped while Redis did not answer may end later: it keeps its own event.
+        self._ended = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(epoch,), name="journal-lease", daemon=True
+            target=self._run, args=(epoch, self._ended), name="journal-lease", daemon=True
         )
         self._thread.start()
 
@@ -67,17 +68,17 @@ class LeaseKeeper:
             self._thread.join(1.0)
             self._thread = None
 
-    def _run(self, epoch: int) -> None:
+    def _run(self, epoch: int, ended: threading.Event) -> None:
         pause_s = self._lease_ms / 1000 / _PARTS
         with Redis.from_url(self._url, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
             renew = client.register_script(scripts.RENEW)
             arguments = [epoch, self._owner, self._lease_ms, 0]
-            while not self._ended.wait(pause_s):
+            while not ended.wait(pause_s):
                 if time.monotonic() - self._alive_at > self._hang_s:
                     continue
                 try:
                     renew(keys=self._keys, args=arguments)
-                except ResponseError:
-                    return  # Another writer has taken over: the next write says so.
-                except (RedisError, OSError):
+                except (RedisError, OSError) as error:
+                    if isinstance(error, ResponseError) and "STALE" in str(error):
+                        return  # Another writer has taken over: the next write says so.
                     _LOG.debug("the lease was not renewed", exc_info=True)

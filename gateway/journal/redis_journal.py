@@ -109,12 +109,10 @@ class RedisJournal:
         self._published = 0
         self.lost: LostEntries | None = None
         """What is lost of the journal, where that was accepted."""
-        prefix = f"doe:{{{area}}}"
-        self._stream, self._writer = f"{prefix}:journal", f"{prefix}:writer"
-        self._lease = f"{prefix}:lease"
+        self._stream, self._writer, self._lease, snapshot = scripts.keys_of(area)
         keys = (self._writer, self._lease, self._stream)
         self._keeper = LeaseKeeper(url, keys, self._owner, self._lease_ms)
-        self._snapshots = SnapshotStore(self._redis, url, area, f"{prefix}:snapshot", self._writer)
+        self._snapshots = SnapshotStore(self._redis, url, area, snapshot, self._writer)
         self._watch = ServerWatch(
             self._redis,
             area,

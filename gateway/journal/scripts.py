@@ -6,6 +6,24 @@ was stalled while another took over can no longer write.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+
+class JournalKeys(NamedTuple):
+    """The keys of an area's journal, in one hash slot."""
+
+    stream: str
+    writer: str
+    lease: str
+    snapshot: str
+
+
+def keys_of(area: str) -> JournalKeys:
+    """Return the keys of an area's journal."""
+    names = ("journal", "writer", "lease", "snapshot")
+    return JournalKeys(*(f"doe:{{{area}}}:{name}" for name in names))
+
+
 # KEYS: writer, lease.  ARGV: owner, lease in ms.
 ACQUIRE = """
 if redis.call('EXISTS', KEYS[2]) == 1 and redis.call('GET', KEYS[2]) ~= ARGV[1] then

@@ -1,4 +1,4 @@
-"""Every topic and the messages on it, for the AsyncAPI document and for whoever checks messages.
+"""Every topic and its messages, for the AsyncAPI document and for programs that check messages.
 
 ``docs/asyncapi.json`` is made from this table and the models (``tools/asyncapi.py``).
 """
