@@ -6,7 +6,6 @@ joined by two underscores, as in ``DOE_LOOP__BURST=2000``.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from gateway.formats.faults import InputFaults, sentences, why
+from gateway.formats.faults import InputFaults, sentences
+from gateway.formats.input_files import read_toml
 from gateway.operations.logs import LogFormat, LogLevel
 from gateway.service.settings import ServiceSettings
-from security_check.errors import Fault
 
 _NO_FILE = "settings"  # what faults are named after where there is no file
 _FILE_CONTENT = "file_content"  # how the file's content reaches the sources of settings
@@ -115,16 +114,7 @@ def read_settings(file: Path | None = None, **options: Any) -> ServeSettings:
     InputFaults
         When the file cannot be read or a setting is not valid, with all faults.
     """
-    content: dict[str, Any] = {}
-    if file is not None:
-        try:
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputFaults(
-                str(file), [Fault("file", f"it cannot be read: {why(error)}")]
-            ) from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputFaults(str(file), [Fault("file", f"it is not TOML: {error}")]) from None
+    content = {} if file is None else read_toml(file)
     given = {name: value for name, value in options.items() if value is not None}
     given[_FILE_CONTENT] = content
     try:
