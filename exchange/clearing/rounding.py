@@ -43,7 +43,6 @@ LEAST_GAP = 0.5
 
 _CHOICES = 12  # columns of which all ways of rounding are tried: 4,096 ways are one small product
 _MARGINS = (0.5, 1.0, 2.0, 4.0, 8.0)  # distances from rows tried, in typical errors of rounding
-_WINDOW = 3  # lots around the fraction that the integer program tries first: mostly enough
 _FEW = 10.0  # lot values of gain up to which few whole lots gain enough: then corners are faster
 _SUMS = 1e-6  # lots by which sums of a few coefficients may be off: on the safe side, rows stay
 
@@ -120,7 +119,7 @@ class Rounding:
         support = np.flatnonzero((units > WHOLE) | (self.lower > 0))
         found = self._best_neighbour(units, fractional, support)
         if self.lower.any():
-            return self._integer_program(units, support) if found is None else found
+            return self._integer_program(support) if found is None else found
         if found is not None and found.any():
             return found
         least = self.lot_value(support)
@@ -145,7 +144,7 @@ class Rounding:
         found = self._from_inside(relaxed.units, fractional, support)
         if found is not None:
             return found
-        better = self._integer_program(relaxed.units, support)
+        better = self._integer_program(support)
         if better is None or self.gain(better) < 0.0:
             return np.zeros_like(self.upper)
         return better
@@ -302,39 +301,28 @@ class Rounding:
 
     # -- an integer program over the columns that trade -----------------------------------------
 
-    def _integer_program(self, units: FloatArray, support: IntArray) -> IntArray | None:
-        """Return the best whole units near the optimum, or anywhere if none are near."""
-        middle = units[support]
-        low = np.maximum(np.floor(middle) - _WINDOW, self.lower[support])
-        high = np.minimum(np.ceil(middle) + _WINDOW, self.upper[support])
-        found = self._solve_integer(support, low, high)
-        if found is None:
-            low, high = self.lower[support], self.upper[support]
-            found = self._solve_integer(support, low.astype(float), high.astype(float))
-        if found is None:
-            return None
-        whole = np.zeros(len(units), dtype=np.int64)
-        whole[support] = np.rint(found).astype(np.int64)
-        return whole if self.holds(whole) else None
-
-    def _solve_integer(
-        self, columns: IntArray, low: FloatArray, high: FloatArray
-    ) -> FloatArray | None:
+    def _integer_program(self, support: IntArray) -> IntArray | None:
+        """Return the best whole units of the columns that trade, ``None`` where there are none."""
         groups = self.member()
         balances = len(groups)
-        every: BoolArray = np.ones(len(columns), dtype=bool)
+        every: BoolArray = np.ones(len(support), dtype=bool)
         program = MixedProgram(
-            value=self.worth(columns),
+            value=self.worth(support),
             coefficients=np.concatenate(
                 [
-                    self.orders.coefficients(columns, per_lot_of(groups)),
-                    self.orders.coefficients(columns, self.rows.of_limits),
+                    self.orders.coefficients(support, per_lot_of(groups)),
+                    self.orders.coefficients(support, self.rows.of_limits),
                 ]
             ),
             row_lower=np.concatenate([np.zeros(balances), np.full(len(self.h), -INFINITY)]),
             row_upper=np.concatenate([np.zeros(balances), self.h]),
-            lower=low,
-            upper=high,
+            lower=self.lower[support].astype(float),
+            upper=self.upper[support].astype(float),
             integer=every,
         )
-        return program.solve(max(self.lot_value(columns), LEAST_GAP), self.budget.lots)
+        found = program.solve(max(self.lot_value(support), LEAST_GAP), self.budget.lots)
+        if found is None:
+            return None
+        whole = np.zeros_like(self.upper)
+        whole[support] = np.rint(found).astype(np.int64)
+        return whole if self.holds(whole) else None

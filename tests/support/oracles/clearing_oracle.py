@@ -69,10 +69,11 @@ class Oracle:
         # Rows in units of their largest coefficient, so that tolerances mean watts here too.
         scale = np.abs(loads).max(axis=1, initial=0.0)
         live = scale > 0
-        for options in (_PRECISE, {}):
-            # Prices far apart are more than the sharp tolerances bear.
+        worth = np.abs(value).max(initial=0.0) or 1.0
+        # Prices far apart are more than the sharp tolerances bear, and some need small objectives.
+        for options, unit in ((_PRECISE, 1.0), ({}, 1.0), (_PRECISE, worth), ({}, worth)):
             found = _linprog(
-                -value,
+                -value / unit,
                 A_ub=loads[live] / scale[live, None] if live.any() else None,
                 b_ub=room[live] / scale[live] if live.any() else None,
                 A_eq=balance if self.reserve is None else None,
