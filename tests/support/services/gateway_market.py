@@ -148,14 +148,16 @@ async def serving(
     points: int = 6,
     settings: ServiceSettings | None = None,
     rules: MarketRules | None = None,
+    setup: ExchangeSetup | None = None,
     journal: dict[str, Any] | None = None,
     **more: Any,
 ) -> AsyncIterator[Service]:
     """Serve a market in this process; opens its session if it is new.
 
-    ``journal`` has further arguments of the journal, and ``more`` those of the service.
+    ``setup`` is another market than the wide one of ``points`` and ``rules``; ``journal`` has
+    further arguments of the journal, and ``more`` those of the service.
     """
-    made = market(area, points, rules)
+    made = setup or market(area, points, rules)
     async with (
         RedisJournal(redis_url, area, owner="test", retry_for_s=5.0, **journal or {}) as opened,
         MqttTransport(
