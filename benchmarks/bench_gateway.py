@@ -38,6 +38,7 @@ from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.messages.topics import Topics
 from gateway.scenario.loading import load_scenario
 from gateway.service.core import ExchangeSetup
+from gateway.service.garbage import collected_in_parts
 from gateway.service.settings import ServiceSettings
 from gateway.transport.embedded_broker import EmbeddedBroker
 from gateway.transport.mqtt_client import MqttSettings
@@ -79,7 +80,7 @@ class Orders:
         if self.crossing is None:
             side = "buy" if point % 2 else "sell"
             return order(f"n{number}", point, side, 10 + number % 7, "0.0450")
-        side = "buy" if number // self.participants % 2 else "sell"
+        side = "buy" if point % 2 else "sell"  # None crosses orders of its own.
         crosses = number * self.crossing // 100 < (number + 1) * self.crossing // 100
         ticks = number % 50 if (side == "buy") != crosses else 60 + number % 50
         return order(f"n{number}", point, side, 10 + number % 7, f"{0.0400 + ticks / 1e4:.4f}")
@@ -130,8 +131,9 @@ def reference_market(area: str) -> ExchangeSetup:
 async def measure(setup: str, mqtt: MqttSettings, redis: str, orders: Orders) -> Figures:
     area = f"bench{orders.waiting}"
     market = None if orders.crossing is None else reference_market(area)
-    async with serving(
-        area, replace(mqtt, client_id=area), redis, settings=UNLIMITED, setup=market
+    async with (
+        collected_in_parts(),
+        serving(area, replace(mqtt, client_id=area), redis, settings=UNLIMITED, setup=market),
     ):
         begun_s = time.process_time()
         child = await asyncio.create_subprocess_exec(

@@ -26,13 +26,15 @@ class BookLevel(OutgoingMessage):
 class BookMessage(OutgoingMessage):
     """A whole book (``snapshot``, retained), or its changed levels (``delta``).
 
-    Deltas are numbered without gaps; a snapshot includes all deltas up to its own ``sequence``.
+    ``sequence`` is the number of the event that changed the book last.  A delta changes the book of
+    the message with the sequence ``previous``, and of no other; snapshots have none.
     """
 
     type: Literal["snapshot", "delta"]
     direction: Direction
     interval: Time
     sequence: int
+    previous: int | None
     levels: tuple[BookLevel, ...]
 
 

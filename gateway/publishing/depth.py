@@ -1,8 +1,13 @@
-"""The public depth of the books: price levels, without orders or owners."""
+"""The public depth of the books: price levels, without orders or owners.
+
+Changes are published by the clock, all of a book since its last message together: so the number of
+messages does not grow with that of the orders.  A message has the number of the event that changed
+the book last, and that of the book's message before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,12 +21,16 @@ from exchange.vocabulary.events import (
     OrderRefilled,
     Traded,
 )
+from exchange.vocabulary.recovery_events import LossAccepted
 from gateway.messages.market_data import BookMessage
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.publishing.trade_prints import BookKey
 from orderbook.order import Side
 from security_check.model.envelope import Direction
+
+Level = tuple[Side, int]
+"""Side and price in ticks."""
 
 
 @dataclass(slots=True)
@@ -59,22 +68,21 @@ class Books:
         self._topics = topics
         self._price = price
         self._orders: dict[int, _OpenOrder] = {}
-        self._levels: dict[BookKey, dict[tuple[Side, int], int]] = {}
-        self._sequences: dict[BookKey, int] = {}
+        self._levels: dict[BookKey, dict[Level, int]] = {}
+        self._event = 0  # the number of the event that is being applied
+        self._sequences: dict[BookKey, int] = {}  # number of each book's last event
+        self._published: dict[BookKey, int] = {}  # sequence of each book's last message
+        self._before: dict[BookKey, dict[Level, int]] = {}  # changed levels, as last published
         self._stale: set[BookKey] = set()
-        self._first = 0  # the sequence of a new book
 
-    def skip(self, numbers: int) -> None:
-        """Leave out sequence numbers of all books, the first ones of new books included."""
-        self._first += numbers
-        for key in self._sequences:
-            self._sequences[key] += numbers
+    def open(self, start: datetime, event: int) -> list[Outgoing]:
+        """Open the two empty books of an interval; return their first snapshots.
 
-    def open(self, start: datetime) -> list[Outgoing]:
-        """Open the two empty books of an interval; return their first snapshots."""
+        ``event`` is the number of the event that opens them.
+        """
         for direction in Direction:
             self._levels[start, direction] = {}
-            self._sequences[start, direction] = self._first
+            self._sequences[start, direction] = event
         return [self.snapshot((start, direction)) for direction in Direction]
 
     def close(self, start: datetime) -> list[Outgoing]:
@@ -83,24 +91,32 @@ class Books:
         for key in gone:
             self._levels.pop(key, None)
             self._sequences.pop(key, None)
+            self._published.pop(key, None)
+            self._before.pop(key, None)
             self._stale.discard(key)
         return [
             Outgoing(self._topics.book(direction, start), b"", retain=True) for _, direction in gone
         ]
 
-    def apply(self, events: Iterable[Event]) -> list[Outgoing]:
-        """Apply one entry's events; return one delta for each book whose depth changed."""
-        before: dict[BookKey, dict[tuple[Side, int], int]] = {}
+    def apply(self, events: Sequence[Event]) -> None:
+        """Apply one entry's events."""
         for event in events:
-            self._apply(event, before)
+            self._event = event.sequence
+            self._apply(event)
+            if isinstance(event, LossAccepted):
+                # What was published of events that are lost had higher numbers than now.
+                self._sequences = dict.fromkeys(self._sequences, event.sequence)
+
+    def changes(self) -> list[Outgoing]:
+        """Return one delta for each book whose depth has changed since its last message."""
         deltas = []
-        for key, levels in before.items():
-            now = self._levels.get(key, {})
+        for key, levels in self._before.items():
+            now = self._levels[key]
             changed = [level for level, was_w in levels.items() if now.get(level, 0) != was_w]
-            if changed and key in self._sequences:
-                self._sequences[key] += 1
+            if changed:
                 self._stale.add(key)
-                deltas.append(self._message("delta", key, changed, retain=False))
+                deltas.append(self._message("delta", key, changed, self._published[key]))
+        self._before.clear()
         return deltas
 
     @property
@@ -109,7 +125,7 @@ class Books:
         return {start for start, _ in self._stale}
 
     def stale_snapshots(self) -> list[Outgoing]:
-        """Return snapshots of the books that changed since their last snapshot."""
+        """Return snapshots of the books of which deltas went out since their last snapshot."""
         messages = [self.snapshot(key) for key in sorted(self._stale)]
         self._stale.clear()
         return messages
@@ -124,9 +140,10 @@ class Books:
             self._levels[key],
             key=lambda level: (level[0], -level[1] if level[0] is Side.BUY else level[1]),
         )
-        return self._message("snapshot", key, best_first, retain=True)
+        self._before.pop(key, None)
+        return self._message("snapshot", key, best_first, None)
 
-    def _apply(self, event: Event, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
+    def _apply(self, event: Event) -> None:
         match event:
             case OrderAccepted():
                 terms = event.terms
@@ -141,24 +158,24 @@ class Books:
                     displayed_w=0,
                 )
                 self._orders[event.order_id] = order
-                self._set(event.order_id, terms.quantity_w, before)
+                self._set(event.order_id, terms.quantity_w)
             case OrderAmended() if event.order_id == event.previous_order_id:
-                self._lower(event.order_id, event.remaining_w, before)
+                self._lower(event.order_id, event.remaining_w)
             case OrderAmended() | OrderRefilled() if event.previous_order_id in self._orders:
                 order = self._orders[event.previous_order_id]
-                self._set(event.previous_order_id, 0, before)
+                self._set(event.previous_order_id, 0)
                 if isinstance(event, OrderAmended):
                     order.price_ticks = event.limit_price_ticks
                 self._orders[event.order_id] = order
-                self._set(event.order_id, event.remaining_w, before)
+                self._set(event.order_id, event.remaining_w)
             case OrderCancelled() if event.order_id in self._orders:
-                self._set(event.order_id, 0, before)
+                self._set(event.order_id, 0)
             case OrderReduced():
-                self._lower(event.order_id, event.remaining_w, before)
+                self._lower(event.order_id, event.remaining_w)
             case Traded():
-                self._trade(event, before)
+                self._trade(event)
 
-    def _trade(self, event: Traded, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
+    def _trade(self, event: Traded) -> None:
         """Reduce the traded orders; of resting orders the displayed part is reduced first."""
         for fill in event.fills:
             order = self._orders.get(fill.order_id)
@@ -166,29 +183,18 @@ class Books:
                 continue
             remaining_w = order.remaining_w - fill.quantity_w
             if fill.order_id == event.taker_order_id:
-                self._lower(fill.order_id, remaining_w, before)
+                self._lower(fill.order_id, remaining_w)
             else:
                 displayed_w = max(0, order.displayed_w - fill.quantity_w)
-                self._set(fill.order_id, remaining_w, before, displayed_w)
+                self._set(fill.order_id, remaining_w, displayed_w)
 
-    def _lower(
-        self,
-        order_id: int,
-        remaining_w: int,
-        before: dict[BookKey, dict[tuple[Side, int], int]],
-    ) -> None:
+    def _lower(self, order_id: int, remaining_w: int) -> None:
         """Reduce an order of the public depth; its hidden part is reduced first."""
         if order_id in self._orders:
             displayed_w = min(self._orders[order_id].displayed_w, remaining_w)
-            self._set(order_id, remaining_w, before, displayed_w)
+            self._set(order_id, remaining_w, displayed_w)
 
-    def _set(
-        self,
-        order_id: int,
-        remaining_w: int,
-        before: dict[BookKey, dict[tuple[Side, int], int]],
-        displayed_w: int | None = None,
-    ) -> None:
+    def _set(self, order_id: int, remaining_w: int, displayed_w: int | None = None) -> None:
         """Set the remaining and the displayed part of an order, and update its price level."""
         order = self._orders[order_id]
         if displayed_w is None:
@@ -196,7 +202,9 @@ class Books:
         level = (order.side, order.price_ticks)
         levels = self._levels.setdefault(order.book, {})
         was_w = levels.get(level, 0)
-        before.setdefault(order.book, {}).setdefault(level, was_w)
+        if order.book in self._sequences:
+            self._sequences[order.book] = self._event
+            self._before.setdefault(order.book, {}).setdefault(level, was_w)
         now_w = was_w + displayed_w - order.displayed_w
         order.remaining_w, order.displayed_w = remaining_w, displayed_w
         if now_w:
@@ -207,14 +215,16 @@ class Books:
             del self._orders[order_id]
 
     def _message(
-        self, kind: Any, key: BookKey, levels: Iterable[tuple[Side, int]], *, retain: bool
+        self, kind: Any, key: BookKey, levels: Iterable[Level], previous: int | None
     ) -> Outgoing:
         now = self._levels[key]
+        self._published[key] = self._sequences[key]
         payload = BookMessage.encode(
             type=kind,
             direction=key[1],
             interval=key[0],
             sequence=self._sequences[key],
+            previous=previous,
             levels=tuple(
                 {
                     "side": side,
@@ -224,12 +234,15 @@ class Books:
                 for side, ticks in levels
             ),
         )
-        return Outgoing(self._topics.book(key[1], key[0]), payload, retain)
+        return Outgoing(self._topics.book(key[1], key[0]), payload, retain=previous is None)
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
         return {
-            "books": [[*_plain(book), sequence] for book, sequence in self._sequences.items()],
+            "books": [
+                [start.isoformat(), direction.value, sequence]
+                for (start, direction), sequence in self._sequences.items()
+            ],
             "orders": [
                 [
                     number,
@@ -248,16 +261,13 @@ class Books:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` returned."""
-        for start, direction, sequence in state["books"]:
-            key = (datetime.fromisoformat(start), Direction(direction))
-            self._sequences[key], self._levels[key] = sequence, {}
         for number, start, direction, side, ticks, remaining_w, peak_w, displayed_w in state[
             "orders"
         ]:
             key = (datetime.fromisoformat(start), Direction(direction))
             self._orders[number] = _OpenOrder(key, Side(side), ticks, 0, peak_w, 0)
-            self._set(number, remaining_w, {}, displayed_w)
-
-
-def _plain(book: BookKey) -> tuple[str, str]:
-    return book[0].isoformat(), book[1].value
+            self._set(number, remaining_w, displayed_w)
+        for start, direction, sequence in state["books"]:
+            key = (datetime.fromisoformat(start), Direction(direction))
+            self._sequences[key] = self._published[key] = sequence
+            self._levels.setdefault(key, {})

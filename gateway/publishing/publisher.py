@@ -2,7 +2,8 @@
 
 The messages follow from the events alone, sequence numbers included, so a restart makes exactly
 the same ones again.  One journal entry leads to, in this order: envelopes (shrinking first),
-reports to participants, positions, depth, the tape, the end of prices, the session.
+reports to participants, positions, books that open or close, the tape, the end of prices, the
+session.  Changes of depth, statistics and local prices go out by the clock.
 """
 
 from __future__ import annotations
@@ -102,10 +103,10 @@ class Publisher:
                 tape += self._tape(event)
             session_changed |= self._session.apply(event)
             if isinstance(event, SessionOpened):
-                depth += self.books.open(event.start)
+                depth += self.books.open(event.start, event.sequence)
         positions = (self._position(point, start) for point, start in changed)
         messages += self._addressed(events[-1], positions)
-        depth += self.books.apply(events)
+        self.books.apply(events)
         for event in events:
             if isinstance(event, GateClosed):
                 depth += self.books.close(event.interval)
@@ -142,7 +143,7 @@ class Publisher:
         ]
 
     def _skip(self, numbers: int) -> None:
-        """Leave out numbers that may have been published: of reports, envelopes and books.
+        """Leave out numbers that may have been published: of reports and envelopes.
 
         Everything retained is published under new numbers at the start that follows a loss.
         """
@@ -150,15 +151,16 @@ class Publisher:
         for receiver in self._sequences:
             self._sequences[receiver] += numbers
         self.envelopes.skip(numbers)
-        self.books.skip(numbers)
 
     def market_data(self, local_prices: AskPrices) -> list[Outgoing]:
-        """Return depth, statistics and local prices that changed since the last call.
+        """Return all books, statistics and local prices that changed since the last call.
 
         Of local prices a few intervals at a time (:meth:`MarketData.changed_prices`).
         """
+        changes = self.books.changes()
         self._market_data.mark_prices(sorted(self.books.stale_intervals))
         return [
+            *changes,
             *self.books.stale_snapshots(),
             *self._market_data.changed_statistics(),
             *self._market_data.changed_prices(local_prices, self._event, self._time),

@@ -42,6 +42,7 @@ from gateway.operations.server_places import ServerPlaces, open_broker, open_jou
 from gateway.publishing.publisher import last_will
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
+from gateway.service.garbage import collected_in_parts
 from gateway.service.measures import Measures
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.service import Service
@@ -208,6 +209,7 @@ async def _run_once(area: _Area, stopped: asyncio.Event, started: Callable[[str]
     if stopped.is_set():
         return
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(collected_in_parts())
         journal, url = await open_journal(
             area.scenario, area.places, stack, owner=area.owner, retry_for_s=_RETRY_FOR_S
         )

@@ -34,7 +34,7 @@ class PeriodicMessages:
     def __init__(self, topics: Topics, settings: ServiceSettings) -> None:
         self._topics = topics
         self._settings = settings
-        self._next_depth = self._next_heartbeat = self._next_probe = 0.0
+        self._next_changes = self._next_depth = self._next_heartbeat = self._next_probe = 0.0
         self._confirmed_at: float | None = None
         self._reception = ReceptionWatch(settings.silent_after_s)
 
@@ -63,6 +63,9 @@ class PeriodicMessages:
         if moment >= self._next_depth:
             self._next_depth = moment + self._settings.depth_s
             messages += core.market_data()
+        elif moment >= self._next_changes:
+            self._next_changes = moment + self._settings.depth_changes_s
+            messages += core.publisher.books.changes()
         messages += self._confirmations(core, moment, now)
         if moment >= self._next_heartbeat:
             self._next_heartbeat = moment + self._settings.heartbeat_s

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import math
 import time
@@ -298,6 +299,7 @@ class Service:
             # The exchange may have applied a part of the command: rebuild its state.
             self._measures.failures.inc()
             self._core, _ = await recover(self._market, self._journal)
+            gc.unfreeze()  # the former state, which has cycles as a whole, is garbage now
             for entry in batch.entries:
                 self._core.apply(entry)
             if isinstance(item, _Request):

@@ -19,8 +19,9 @@ class ServiceSettings:
         Entries between two snapshots.
     tick_s
         Seconds between two looks at the clock.
-    depth_s, heartbeat_s
-        Seconds between full snapshots of changed books, and between session messages.
+    depth_changes_s, depth_s, heartbeat_s
+        Seconds between changes of the same book, between full snapshots of changed books, and
+        between session messages.
     renew_s
         Seconds between renewals of the journal's lease.
     probe_s, silent_after_s
@@ -47,6 +48,7 @@ class ServiceSettings:
     unconfirmed_batches: int = 64
     snapshot_entries: int = 20_000
     tick_s: float = 0.05
+    depth_changes_s: float = 0.1
     depth_s: float = 0.5
     heartbeat_s: float = 5.0
     renew_s: float = 1.0

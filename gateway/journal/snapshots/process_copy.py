@@ -27,8 +27,8 @@ _LARGEST_DESCRIPTOR = 2**20
 def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]:
     """Begin work in a copy of this process; return the future of its answer.
 
-    Cancelling the future ends the copy.  As long as it lives, this process collects no cyclic
-    garbage: that would write to every object, and so copy all memory after all.
+    Cancelling the future ends the copy.  Collecting garbage among all objects would write to each
+    of them, and so copy all memory after all: ``collected_in_parts`` of the service does not.
 
     Parameters
     ----------
@@ -58,7 +58,6 @@ def in_copy(work: Callable[[], bytes], within_s: float) -> asyncio.Future[bytes]
     if process == 0:
         _be_the_copy(work, writing)
     os.close(writing)
-    _keep_garbage(process)
     return _answer_of(process, reading, within_s)
 
 
@@ -76,7 +75,6 @@ def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[by
         late.cancel()
         with suppress(ChildProcessError):  # someone else has waited for it
             os.waitpid(process, 0)
-        _collect_garbage(process)
 
     def read() -> None:
         part = os.read(reading, 2**16)
@@ -100,26 +98,6 @@ def _answer_of(process: int, reading: int, within_s: float) -> asyncio.Future[by
     loop.add_reader(reading, read)
     answer.add_done_callback(end)
     return answer
-
-
-_living: set[int] = set()
-_collecting = True
-
-
-def _keep_garbage(process: int) -> None:
-    """Collect no garbage while a copy lives."""
-    global _collecting
-    if not _living:
-        _collecting = gc.isenabled()
-        gc.disable()
-    _living.add(process)
-
-
-def _collect_garbage(process: int) -> None:
-    """Collect garbage as before, when the last copy has ended."""
-    _living.discard(process)
-    if not _living and _collecting:
-        gc.enable()
 
 
 def _be_the_copy(work: Callable[[], bytes], writing: int) -> NoReturn:

@@ -105,12 +105,21 @@ class World:
         }
         if content["type"] == "delta":
             sequence, known = self.books[name]
-            assert content["sequence"] == sequence + 1
+            assert content["previous"] == sequence < content["sequence"]
             levels = known | levels
         self.books[name] = (
             content["sequence"],
             {level: quantity_w for level, quantity_w in levels.items() if quantity_w},
         )
+
+    def has_books_of(self, core: JournaledExchange) -> None:
+        """Check that the depth that was published is that of the open orders."""
+        assert core.publisher.books.changes() == []
+        for start in (START, LATER):
+            for direction in Direction:
+                name = TOPICS.book(direction, start).removeprefix("doe/v1/a/book/")
+                if name in self.books:
+                    assert self.books[name][1] == depth(core, direction, start)
 
 
 def _book(content: dict[str, Any]) -> tuple[int, str, str]:
@@ -165,11 +174,13 @@ def test_random_markets_trade() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(COMMANDS)
-def test_what_is_published_is_right_secure_and_discreet(commands: list[Command]) -> None:
+@given(COMMANDS, st.integers(1, 5))
+def test_what_is_published_is_right_secure_and_discreet(
+    commands: list[Command], entries_between_changes: int
+) -> None:
     core, world = JournaledExchange(market("a", POINTS)), World()
     now = START - timedelta(hours=5)
-    for command in [*OPENINGS, *commands]:
+    for number, command in enumerate([*OPENINGS, *commands]):
         now += timedelta(seconds=1)
         old = in_force(core)
         _, messages = core.handle(command, now)
@@ -178,11 +189,13 @@ def test_what_is_published_is_right_secure_and_discreet(commands: list[Command])
             world.hear(message)
             assert inside(world.limits, old) or inside(world.limits, new)
         assert world.limits == new
-    for start in (START, LATER):
-        for direction in Direction:
-            name = TOPICS.book(direction, start).removeprefix("doe/v1/a/book/")
-            if name in world.books:
-                assert world.books[name][1] == depth(core, direction, start)
+        if number % entries_between_changes == 0:
+            for message in core.publisher.books.changes():
+                world.hear(message)
+            world.has_books_of(core)
+    for message in core.market_data():
+        world.hear(message)
+    world.has_books_of(core)
     assert world.printed == world.bought
     for message in core.handle(AdvanceTime(), LATER)[1]:
         world.hear(message)

@@ -40,7 +40,13 @@ MADE = market("area")
 EVERY = re.compile("")
 NOTHING = re.compile(r"(?!)")
 QUIET = ServiceSettings(
-    stop_within_s=0.05, tick_s=0.01, batch_s=60.0, depth_s=1e6, heartbeat_s=1e6, probe_s=1e6
+    stop_within_s=0.05,
+    tick_s=0.01,
+    batch_s=60.0,
+    depth_changes_s=1e6,
+    depth_s=1e6,
+    heartbeat_s=1e6,
+    probe_s=1e6,
 )
 
 
@@ -144,7 +150,12 @@ async def test_too_many_unconfirmed_batches_stop_the_loop() -> None:
     """What the broker does not take piles up nowhere: messages stay with it unacknowledged."""
     journal, transport = MemoryJournal(), MemoryTransport()
     settings = ServiceSettings(
-        stop_within_s=0.02, tick_s=0.01, unconfirmed_batches=3, depth_s=1e6, heartbeat_s=1e6
+        stop_within_s=0.02,
+        tick_s=0.01,
+        unconfirmed_batches=3,
+        depth_changes_s=1e6,
+        depth_s=1e6,
+        heartbeat_s=1e6,
     )
     async with running(journal, transport, settings):
         await until(lambda: not transport.waiting)

@@ -139,6 +139,7 @@ async def test_a_broker_has_no_more_messages_to_deliver_again_than_it_was_told(
 
 QUIET = ServiceSettings(
     tick_s=0.001,
+    depth_changes_s=1e6,
     depth_s=1e6,
     heartbeat_s=1e6,
     probe_s=1e6,

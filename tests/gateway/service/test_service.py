@@ -433,7 +433,7 @@ async def test_late_subscriber_sees_the_book(
             (message,) = await reader.receive(1)
     content = json.loads(message.payload)
     assert content["type"] == "snapshot"
-    assert content["sequence"] == 3
+    assert content["sequence"] == 4, "the interval opened, and three orders came"
     assert [(level["price"], level["quantity_w"]) for level in content["levels"]] == [
         ("0.0100", 5),
         ("0.0200", 17),
