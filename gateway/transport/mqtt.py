@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from gateway.errors import BrokerRefusedError, TransportError
@@ -53,7 +53,11 @@ class MqttTransport:
         Topic filters to receive; the session is persistent, so unacknowledged messages are
         delivered again.
     will
-        Message that the broker publishes, retained, when the connection breaks.
+        Message that the broker publishes when the connection breaks; or what returns one for each
+        attempt to connect.
+    on_accepted
+        Called when a broker has accepted a connection: what it publishes goes out on this one,
+        behind what waits already.
     ignore_retained
         Take no retained messages.  An order that was published as retained would otherwise reach
         the exchange again with every connection.
@@ -65,14 +69,16 @@ class MqttTransport:
         self,
         settings: MqttSettings,
         subscriptions: Sequence[str] = (),
-        will: Outgoing | None = None,
+        will: Outgoing | Callable[[], Outgoing] | None = None,
         *,
+        on_accepted: Callable[[], None] | None = None,
         ignore_retained: bool = False,
         payload_at_most: int | None = None,
     ) -> None:
         self._settings = settings
         self._subscriptions = tuple(subscriptions)
         self._will = will
+        self._accepted_too = on_accepted
         self._ignore_retained = ignore_retained
         self._payload_at_most = payload_at_most
         self._tls = ssl.create_default_context() if settings.tls else None
@@ -237,6 +243,8 @@ class MqttTransport:
         # at quality of service 0.
         self._unacknowledged.clear()
         self._received = deque(each for each in self._received if not each.qos)
+        if self._accepted_too is not None:
+            self._accepted_too()
 
     async def _keep_connected(self, first: asyncio.Event) -> None:
         """Connect, subscribe, wait until the connection breaks, and begin again.
@@ -267,7 +275,7 @@ class MqttTransport:
     async def _serve_one(self, link: MqttConnection, first: asyncio.Event) -> str:
         """Keep one connection until it is over; return why it is."""
         try:
-            answer = await link.open(self._will)
+            answer = await link.open(self._will() if callable(self._will) else self._will)
             await self._subscribe(link, first if answer.session_present else asyncio.Event())
             first.set()
             self._pump()

@@ -17,6 +17,7 @@ from typing import Any, Self
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.strict_json import MAX_REQUEST_BYTES, id_of
 from gateway.messages.requests import id_key
+from gateway.messages.safeguard_requests import last_will_of
 from gateway.messages.topics import Topics
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt import MqttTransport
@@ -40,6 +41,10 @@ class ParticipantClient:
         Further topics, beside the participant's own reports.
     on_message
         Called with topic and content of each message, after a report has been handled.
+    safeguard
+        Entries of a participant's ``safeguard`` message, for example
+        ``{"on_disconnect": "cancel", "silent_s": 30}``.  Each connection then has a last will and a
+        session of its own, and sets this safeguard; signs of life are sent as long as this runs.
     """
 
     def __init__(
@@ -49,19 +54,28 @@ class ParticipantClient:
         name: str,
         subscriptions: tuple[str, ...] = (),
         on_message: Callable[[str, Any], None] | None = None,
+        safeguard: dict[str, Any] | None = None,
     ) -> None:
         self._name = name
         self._reports_topic = topics.report(name)
         special = {TSO: topics.interface_limits, OPERATOR: topics.control}
         self._orders_topic = special.get(name) or topics.order(name)
         self._meter_topic = topics.meter if name == METERING else None
-        self._transport = MqttTransport(settings, (self._reports_topic, *subscriptions))
+        self._safeguard = safeguard
+        self._transport = MqttTransport(
+            settings,
+            (self._reports_topic, *subscriptions),
+            None if safeguard is None else self._last_will,
+            on_accepted=self._guard,
+        )
         self._on_message = on_message
         self._waiting: dict[str, asyncio.Future[ReportContent]] = {}
         # Of this run: a client that starts anew must not use the ids of its former run.
         self._run = secrets.token_hex(6)
         self._ids = 0
-        self._listener: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.session = ""
+        """Of the newest connection, where there is a safeguard."""
         self.last_sequence = 0
         """Of the newest report seen."""
         self.missed = 0
@@ -70,14 +84,17 @@ class ParticipantClient:
     async def __aenter__(self) -> Self:
         """Connect and listen."""
         await self._transport.__aenter__()
-        self._listener = asyncio.create_task(self._listen(), name="client-listen")
+        self._tasks = [asyncio.create_task(self._listen(), name="client-listen")]
+        if (self._safeguard or {}).get("silent_s") is not None:
+            self._tasks.append(asyncio.create_task(self._say_alive(), name="client-alive"))
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.wait({self._listener})
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         await self._transport.__aexit__(*exc_info)
 
     async def ask(self, message: dict[str, Any], again_after_s: float = 2.0) -> ReportContent:
@@ -152,6 +169,25 @@ class ParticipantClient:
     def send_bytes(self, payload: bytes) -> asyncio.Future[None]:
         """Send anything at all."""
         return self._transport.publish([Outgoing(self._orders_topic, payload)])
+
+    def _last_will(self) -> Outgoing:
+        """Return the last will of a connection that is to be made, under a new session."""
+        self.session = f"{self._run}-s{secrets.token_hex(4)}"
+        return Outgoing(self._orders_topic, last_will_of(self.session))
+
+    def _guard(self) -> None:
+        """Set the safeguard of a connection that was made."""
+        if self._safeguard is not None:
+            self.send({"type": "safeguard", "session": self.session, **self._safeguard})
+
+    async def _say_alive(self) -> None:
+        assert self._safeguard is not None
+        silent_s = self._safeguard["silent_s"]
+        while True:
+            await asyncio.sleep(silent_s / 3)
+            if self._transport.connected:  # A sign of life that comes late is none.
+                sign = json.dumps({"type": "alive", "session": self.session}).encode()
+                self._transport.publish([Outgoing(self._orders_topic, sign, False, silent_s)])
 
     async def _listen(self) -> None:
         while True:
