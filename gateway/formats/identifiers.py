@@ -15,7 +15,7 @@ PointId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\p{C}\
 """A connection point as a request names it."""
 
 _LONGEST_LEVEL = 128  # characters; a topic of several levels stays well below MQTT's 65,535 bytes
-_FORBIDDEN = frozenset("/+#")  # the separator and the wildcards of MQTT topics
+_FORBIDDEN = frozenset("/+# ")  # MQTT's separator and wildcards, and the one blank that prints
 
 
 def is_identifier(text: str) -> bool:
@@ -29,8 +29,4 @@ def is_identifier(text: str) -> bool:
     >>> is_identifier("load:0"), is_identifier("a/b"), is_identifier("+"), is_identifier("")
     (True, False, False, False)
     """
-    return (
-        0 < len(text) <= _LONGEST_LEVEL
-        and text.isprintable()
-        and not any(character in _FORBIDDEN or character.isspace() for character in text)
-    )
+    return 0 < len(text) <= _LONGEST_LEVEL and text.isprintable() and _FORBIDDEN.isdisjoint(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
@@ -71,5 +73,16 @@ class Record(BaseModel):
 
 
 def equal_attributes(model: type[BaseModel], source: object) -> dict[str, Any]:
-    """Return the attributes of ``source`` that have names of the model's fields."""
-    return {name: getattr(source, name) for name in model.model_fields if hasattr(source, name)}
+    """Return the attributes of ``source`` that have names of the model's fields.
+
+    ``source`` is a dataclass or a model.
+    """
+    form: Any = model  # for mypy, classes of models cannot be hashed
+    return {name: getattr(source, name) for name in _equal_names(form, type(source))}
+
+
+@cache
+def _equal_names(model: Any, kind: Any) -> tuple[str, ...]:
+    """Return the names of a model's fields that a dataclass or model has, or has as properties."""
+    own = kind.model_fields if issubclass(kind, BaseModel) else {each.name for each in fields(kind)}
+    return tuple(name for name in model.model_fields if name in own or hasattr(kind, name))

@@ -87,7 +87,7 @@ def id_of(entries: dict[str, Any], key: str) -> str | None:
 def _checked_json(text: bytes) -> Any:
     """Return a JSON value without what pydantic would accept: a key twice, NaN."""
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return _DECODER.decode(text.decode("utf-8"))
     except UnicodeDecodeError:
         raise InvalidMessageError("it is not UTF-8") from None
     except RecursionError:
@@ -107,3 +107,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise InvalidMessageError(f"{name} is not a number in JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

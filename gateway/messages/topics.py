@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.identifiers import is_identifier
@@ -16,6 +17,7 @@ from security_check.model.envelope import Direction
 ROOT = "doe/v1"
 
 
+@lru_cache(maxsize=1024)
 def interval_level(start: datetime) -> str:
     """Return an interval's start as a topic level, for example ``20260701T120000Z``."""
     return start.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
