@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
@@ -77,12 +76,16 @@ def equal_attributes(model: type[BaseModel], source: object) -> dict[str, Any]:
 
     ``source`` is a dataclass or a model.
     """
-    form: Any = model  # for mypy, classes of models cannot be hashed
-    return {name: getattr(source, name) for name in _equal_names(form, type(source))}
+    names = _EQUAL_NAMES.get((model, type(source)))
+    if names is None:
+        names = _EQUAL_NAMES[model, type(source)] = _equal_names(model, type(source))
+    return {name: getattr(source, name) for name in names}
 
 
-@cache
-def _equal_names(model: Any, kind: Any) -> tuple[str, ...]:
+_EQUAL_NAMES: dict[tuple[type[BaseModel], type], tuple[str, ...]] = {}
+
+
+def _equal_names(model: type[BaseModel], kind: Any) -> tuple[str, ...]:
     """Return the names of a model's fields that a dataclass or model has, or has as properties."""
     own = kind.model_fields if issubclass(kind, BaseModel) else {each.name for each in fields(kind)}
     return tuple(name for name in model.model_fields if name in own or hasattr(kind, name))
