@@ -86,6 +86,15 @@ class Topics:
         level = participant if participant == "+" else _checked("participant", participant)
         return f"{ROOT}/{self.area}/order/{level}"
 
+    def query(self, sender: str) -> str:
+        """Return the topic of a sender's queries (``+``: of all senders)."""
+        level = sender if sender == "+" else _checked("sender", sender)
+        return f"{ROOT}/{self.area}/query/{level}"
+
+    def answer(self, sender: str) -> str:
+        """Return the topic of the answers to a sender's queries."""
+        return f"{ROOT}/{self.area}/answer/{_checked('sender', sender)}"
+
     def report(self, participant: str) -> str:
         """Return the topic of reports to a participant or a role, for example ``"tso"``."""
         return f"{ROOT}/{self.area}/report/{_checked('participant', participant)}"

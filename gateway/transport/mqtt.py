@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from gateway.errors import BrokerRefusedError, TransportError
@@ -53,28 +53,35 @@ class MqttTransport:
         Topic filters to receive; the session is persistent, so unacknowledged messages are
         delivered again.
     will
-        Message that the broker publishes, retained, when the connection breaks.
+        Message that the broker publishes when the connection breaks, or what makes one for each
+        connection.
     ignore_retained
         Take no retained messages.  An order that was published as retained would otherwise reach
         the exchange again with every connection.
     payload_at_most
         Bytes of a payload that are kept; the rest of a longer one is cut off.
+    on_connected
+        Called whenever a broker has accepted a connection; the messages that it returns go out
+        first, before those that wait.
     """
 
     def __init__(
         self,
         settings: MqttSettings,
         subscriptions: Sequence[str] = (),
-        will: Outgoing | None = None,
+        will: Outgoing | Callable[[], Outgoing] | None = None,
         *,
         ignore_retained: bool = False,
         payload_at_most: int | None = None,
+        on_connected: Callable[[], Sequence[Outgoing]] = tuple,
     ) -> None:
         self._settings = settings
         self._subscriptions = tuple(subscriptions)
         self._will = will
         self._ignore_retained = ignore_retained
         self._payload_at_most = payload_at_most
+        self._on_connected = on_connected
+        self._subscribing = asyncio.Lock()
         self._tls = ssl.create_default_context() if settings.tls else None
         self._handlers = Handlers(
             self._on_accepted, self._on_received, self._on_confirmed, self._pump
@@ -177,6 +184,30 @@ class MqttTransport:
         self._pump()
         return confirmed
 
+    async def subscribe(self, filters: Sequence[str]) -> None:
+        """Receive further topics, on this connection and all later ones.
+
+        Returns when the broker has agreed, or a later connection will ask it.
+
+        Raises
+        ------
+        BrokerRefusedError
+            When the broker refuses a filter; then none of them is received.
+        """
+        new = tuple(each for each in filters if each not in self._subscriptions)
+        before, self._subscriptions = self._subscriptions, (*self._subscriptions, *new)
+        async with self._subscribing:
+            link = self._link
+            if not new or link is None or not link.is_up:
+                return
+            try:
+                await link.subscribe(new, retained=not self._ignore_retained)
+            except BrokerRefusedError:
+                self._subscriptions = before
+                raise
+            except TransportError as error:
+                link.end(str(error))
+
     def reconnect(self) -> None:
         """Break the connection; it and its subscriptions are made anew."""
         if self._link is not None:
@@ -237,6 +268,7 @@ class MqttTransport:
         # at quality of service 0.
         self._unacknowledged.clear()
         self._received = deque(each for each in self._received if not each.qos)
+        self._publications.put_first(self._on_connected())
 
     async def _keep_connected(self, first: asyncio.Event) -> None:
         """Connect, subscribe, wait until the connection breaks, and begin again.
@@ -267,7 +299,8 @@ class MqttTransport:
     async def _serve_one(self, link: MqttConnection, first: asyncio.Event) -> str:
         """Keep one connection until it is over; return why it is."""
         try:
-            answer = await link.open(self._will)
+            will = self._will() if callable(self._will) else self._will
+            answer = await link.open(will)
             await self._subscribe(link, first if answer.session_present else asyncio.Event())
             first.set()
             self._pump()
@@ -309,7 +342,8 @@ class MqttTransport:
             return
         late = asyncio.get_running_loop().call_later(_LATE_ANSWER_S, resumed.set)
         try:
-            await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
+            async with self._subscribing:
+                await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
         finally:
             late.cancel()
 
