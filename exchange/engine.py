@@ -6,13 +6,14 @@ the set of trades that raises welfare the most, and the AC power flow confirms t
 it.  A confirmed set is one trade, and one event for all its orders.  Where the power flow refuses a
 set, the rows are corrected and another set is found.  This is repeated until no profitable
 whole-lot trade is left.  What is left of the order rests (GTC, GTD) or is cancelled (IOC, FOK).  In
-the end an order has traded, or it is cancelled: by its participant, at its expiry, at the gate, by
-a curtailment, by a control of the market operator, or by self-trade prevention.
+the end an order has traded, or it is cancelled: by its participant, by a safeguard of it, at its
+expiry, at the gate, by a curtailment, by a control of the market operator, or by self-trade
+prevention.
 
 Where the steps are:
 
 - requests of participants: :mod:`exchange.handlers.order_requests`, with the checks in
-  :mod:`exchange.handlers.admission`;
+  :mod:`exchange.handlers.admission`; their safeguards, :mod:`exchange.handlers.safeguards`;
 - matching: :mod:`exchange.handlers.matching` and :mod:`exchange.handlers.trade_execution`; which
   intervals clear together, :mod:`exchange.market.interval_markets`; the program,
   :mod:`exchange.market.market_program` and :mod:`exchange.clearing.welfare_clearing`; the payments,
@@ -35,6 +36,7 @@ from exchange.handlers.interface_limits import update_interface_limits
 from exchange.handlers.matching import Matching
 from exchange.handlers.operator_controls import apply_control
 from exchange.handlers.order_requests import OrderRequests, reject_message
+from exchange.handlers.safeguards import lose_session, set_safeguard
 from exchange.handlers.session_phases import change_phase, close_gate, next_phase, open_session
 from exchange.handlers.settlement import close_readings, take_reading
 from exchange.handlers.trade_execution import TradeExecution
@@ -53,9 +55,11 @@ from exchange.vocabulary.commands import (
     CloseGate,
     Command,
     ControlCommand,
+    LoseSession,
     MassCancel,
     OpenSession,
     RejectMessage,
+    SetSafeguard,
     SubmitJoint,
     SubmitOrder,
     SubmitReading,
@@ -144,6 +148,10 @@ class Exchange:
                 self._requests.amend(command, record)
             case MassCancel():
                 self._requests.mass_cancel(command, record)
+            case SetSafeguard():
+                set_safeguard(command, record)
+            case LoseSession():
+                lose_session(command, record)
             case AdvanceTime() | AcceptLoss():
                 pass  # The clock has acted before every command, and the loss before the clock.
             case OpenSession():

@@ -8,7 +8,7 @@ Rooms, from the lowest layer up; a room imports only from rooms above it in this
 ``publishing``, ``transport``,
 ``journal``                           events to messages; MQTT; Redis
 ``scenario``, ``service``,
-``client``                            the scenario file; the running exchange of an area; its clients
+``client``                            the scenario file; a running exchange; its clients
 ``hierarchy``                         the file of several operators
 ``runs``                              what each command computes
 ``terminal``, ``plots``               results for people

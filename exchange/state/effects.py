@@ -12,11 +12,14 @@ from typing import Any
 from exchange.accounts.bookings import entries_of
 from exchange.state.order_effects import ORDER_EFFECTS
 from exchange.state.request_answers import RequestAnswer
+from exchange.state.safeguards import Safeguard
 from exchange.state.session_effects import SESSION_EFFECTS
 from exchange.state.state import State
 from exchange.vocabulary.events import AnswerRepeated, Event, MatchBlocked
+from exchange.vocabulary.reasons import CancelReason
 from exchange.vocabulary.recovery_events import LossAccepted
 from exchange.vocabulary.rules import METERING
+from exchange.vocabulary.safeguard_events import SafeguardSet, SessionLost
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
@@ -56,6 +59,16 @@ def _settle(state: State, event: StatementIssued) -> None:
     state.ledger.settle(event.interval, event.participant)
 
 
+def _set_safeguard(state: State, event: SafeguardSet) -> None:
+    state.safeguards.set(event.participant, Safeguard.of(event))
+    state.answers.remember(event.participant, event.answers.request_id, RequestAnswer(event))
+
+
+def _lose_session(state: State, event: SessionLost) -> None:
+    broke = event.reason is CancelReason.DISCONNECTED
+    state.safeguards.lose(event.participant, event.session, broke=broke)
+
+
 def _skip_numbers(state: State, event: LossAccepted) -> None:
     state.next_order_id += event.skipped
     state.next_trade_id += event.skipped
@@ -75,6 +88,8 @@ EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
     MeterRead: _take_reading,
     MeteringClosed: _close_readings,
     StatementIssued: _settle,
+    SafeguardSet: _set_safeguard,
+    SessionLost: _lose_session,
     AnswerRepeated: _renew_answer,
     MatchBlocked: _change_nothing,
     LossAccepted: _skip_numbers,

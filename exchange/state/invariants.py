@@ -33,6 +33,7 @@ def check_state(state: State) -> None:
         assert answer.order_id == number, f"order {order.order_id} was {answer}"
     _check_joints(state, resting)
     state.answers.check_invariants()
+    state.safeguards.check_invariants()
     state.ledger.check_invariants()
     state.metering.check_invariants()
 

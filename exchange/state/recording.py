@@ -14,6 +14,7 @@ from exchange.vocabulary.commands import (
     CancelOrder,
     Command,
     MassCancel,
+    SetSafeguard,
     identity_of,
 )
 from exchange.vocabulary.events import (
@@ -211,7 +212,7 @@ def alarm_kind(error: GridError) -> AlarmKind:
     return AlarmKind.INSECURE
 
 
-def answered(command: CancelOrder | AmendOrder | MassCancel) -> AnsweredRequest:
+def answered(command: CancelOrder | AmendOrder | MassCancel | SetSafeguard) -> AnsweredRequest:
     """Return a request as the event that answers it names it."""
     return AnsweredRequest(identity_of(command).kind, command.request_id, content_of(command))
 

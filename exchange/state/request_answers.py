@@ -29,6 +29,7 @@ from exchange.vocabulary.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SetSafeguard,
     SubmitJoint,
     SubmitOrder,
     SubmitReading,
@@ -51,6 +52,7 @@ from exchange.vocabulary.events import (
     TradingResumed,
 )
 from exchange.vocabulary.reasons import CancelReason
+from exchange.vocabulary.safeguard_events import SafeguardSet
 from exchange.vocabulary.serialization import event_from_plain, event_to_plain, to_plain
 from exchange.vocabulary.settlement_events import MeterRead
 
@@ -60,6 +62,7 @@ Answer = (
     | OrderAmended
     | OrderCancelled
     | MassCancelled
+    | SafeguardSet
     | InterfaceLimitsUpdated
     | ControlEvent
     | MeterRead
@@ -73,6 +76,7 @@ Remembered = (
     | CancelOrder
     | AmendOrder
     | MassCancel
+    | SetSafeguard
     | UpdateInterfaceLimits
     | ControlCommand
     | SubmitReading
@@ -89,7 +93,7 @@ def content_of(request: Remembered | Answer) -> str:
     match request:
         case Refused():
             return request.content
-        case OrderAmended() | OrderCancelled() | MassCancelled():
+        case OrderAmended() | OrderCancelled() | MassCancelled() | SafeguardSet():
             return "" if request.answers is None else request.answers.content
         case SubmitOrder() | OrderAccepted():
             asked = tuple(to_plain(request.terms).values())
@@ -100,7 +104,7 @@ def content_of(request: Remembered | Answer) -> str:
                 request.expires_at,
                 request.self_trade_prevention,
             )
-        case CancelOrder() | AmendOrder() | MassCancel():
+        case CancelOrder() | AmendOrder() | MassCancel() | SetSafeguard():
             asked = _change_content(request)
         case UpdateInterfaceLimits() | InterfaceLimitsUpdated():
             asked = (request.interval, request.interface_limits)
@@ -114,7 +118,9 @@ def content_of(request: Remembered | Answer) -> str:
     return hashlib.sha256(_ENCODER.encode(asked).encode()).hexdigest()[:32]
 
 
-def _change_content(request: CancelOrder | AmendOrder | MassCancel) -> tuple[object, ...]:
+def _change_content(
+    request: CancelOrder | AmendOrder | MassCancel | SetSafeguard,
+) -> tuple[object, ...]:
     match request:
         case CancelOrder():
             return "cancel", request.client_order_id
@@ -124,6 +130,9 @@ def _change_content(request: CancelOrder | AmendOrder | MassCancel) -> tuple[obj
         case MassCancel():
             place = (request.interval, request.connection_point)
             return "mass_cancel", *place, request.direction, request.side
+        case SetSafeguard():
+            session = (request.session, request.device)
+            return "safeguard", *session, request.on_disconnect, request.silent_s
 
 
 def _control_content(request: ControlCommand | ControlEvent) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from exchange.accounts.ledger import Ledger
 from exchange.accounts.metering import Metering
 from exchange.state.controls import Controls
 from exchange.state.request_answers import RequestLog
+from exchange.state.safeguards import Safeguards
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
@@ -32,6 +33,7 @@ def snapshot_of(state: State) -> dict[str, Any]:
         "sessions": [state.sessions[start].snapshot() for start in sorted(state.sessions)],
         "answers": state.answers.snapshot(),
         "controls": state.controls.snapshot(),
+        "safeguards": state.safeguards.snapshot(),
         "ledger": state.ledger.snapshot(),
         "metering": state.metering.snapshot(),
     }
@@ -71,6 +73,7 @@ def restore_state(
     state.next_trade_id = data["next_trade_id"]
     state.answers = RequestLog.restore(data["answers"], rules.answers_kept)
     state.controls = Controls.restore(data["controls"])
+    state.safeguards = Safeguards.restore(data["safeguards"], rules.answers_kept)
     state.ledger = Ledger.restore(data["ledger"])
     state.metering = Metering.restore(data["metering"])
     return state

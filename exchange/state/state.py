@@ -15,6 +15,7 @@ from exchange.accounts.metering import Metering
 from exchange.state.controls import Controls
 from exchange.state.holdings import Position
 from exchange.state.request_answers import Answer, RequestLog
+from exchange.state.safeguards import Safeguards
 from exchange.state.session import Session
 from exchange.vocabulary.events import AnswerRepeated
 from exchange.vocabulary.orders import Order
@@ -54,6 +55,8 @@ class State:
         First answers by sender and the sender's id of the request.
     controls
         The controls of the market operator.
+    safeguards
+        The safeguards of the participants.
     ledger
         The accounts of participants and of the DSO.
     metering
@@ -78,6 +81,7 @@ class State:
         "participants",
         "phase_deadlines",
         "rules",
+        "safeguards",
         "sequence",
         "sessions",
         "terms",
@@ -100,6 +104,7 @@ class State:
         self.joints: dict[int, list[Order]] = {}
         self.answers = RequestLog(rules.answers_kept)
         self.controls = Controls()
+        self.safeguards = Safeguards(rules.answers_kept)
         self.ledger = Ledger()
         self.metering = Metering()
         self.phase_deadlines: SortedSet = SortedSet()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exchange.vocabulary.orders import Leg, OrderTerms
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO, BuyBack, PriceCollar, RiskLimits
 from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
@@ -92,6 +93,38 @@ class MassCancel:
     connection_point: str | None = None
     direction: Direction | None = None
     side: Side | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSafeguard:
+    """Have all orders of the participant cancelled when the session of one of its devices is lost.
+
+    A session is one connection of a device to the broker, under a name that the device has chosen
+    for it.  It is lost when the connection breaks (``on_disconnect``), or when the device is silent
+    for ``silent_s`` seconds.  A device has one safeguard: another one of the same ``device``, or of
+    the same session, takes its place.  With ``KEEP`` and without ``silent_s`` it ends.
+    """
+
+    participant: str
+    request_id: str
+    session: str
+    device: str | None
+    on_disconnect: OnDisconnect
+    silent_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoseSession:
+    """Cancel all orders of the participant, because a session of it is lost.
+
+    ``reason`` is ``DISCONNECTED`` or ``SILENT``.  Nothing happens unless a safeguard of this very
+    session is in force that is set for this reason: the broker may say late, or twice, that a
+    connection broke.
+    """
+
+    participant: str
+    session: str
+    reason: CancelReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +266,8 @@ Command = (
     | CancelOrder
     | AmendOrder
     | MassCancel
+    | SetSafeguard
+    | LoseSession
     | UpdateInterfaceLimits
     | SetPriceCollar
     | SetRiskLimits
@@ -287,6 +322,10 @@ def identity_of(command: Command) -> RequestIdentity:
             return RequestIdentity(sender, command.request_id, kind, order)
         case MassCancel():
             return RequestIdentity(command.participant, command.request_id, "mass_cancel")
+        case SetSafeguard():
+            return RequestIdentity(command.participant, command.request_id, "safeguard")
+        case LoseSession():
+            return RequestIdentity(command.participant, None, "session")
         case RejectMessage():
             return RequestIdentity(command.participant, command.request_id, "message")
         case UpdateInterfaceLimits():

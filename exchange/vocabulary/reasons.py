@@ -48,6 +48,9 @@ class RefusalReason(StrEnum):
     UNKNOWN_ORDER = "unknown_order"
     ORDER_NOT_OPEN = "order_not_open"
     NOTHING_TO_AMEND = "nothing_to_amend"
+    # Safeguards.
+    SESSION_LOST = "session_lost"
+    TOO_MANY_SAFEGUARDS = "too_many_safeguards"
     # Sessions and the network.
     SESSION_EXISTS = "session_exists"
     INSECURE = "insecure"
@@ -68,6 +71,15 @@ class CancelReason(StrEnum):
     PRICE_COLLAR = "price_collar"
     KILL_SWITCH = "kill_switch"
     CLEARING_FAILED = "clearing_failed"
+    DISCONNECTED = "disconnected"
+    SILENT = "silent"
+
+
+class OnDisconnect(StrEnum):
+    """What becomes of a participant's orders when the connection of a device breaks."""
+
+    CANCEL = "cancel"
+    KEEP = "keep"
 
 
 class AlarmKind(StrEnum):

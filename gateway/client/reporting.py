@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from gateway.client.mirrors.report_stream import ReportStream
 from gateway.errors import GatewayError
@@ -29,7 +30,7 @@ class ReportingClient(ParticipantClient):
 
     Parameters
     ----------
-    settings, topics, name, subscriptions, on_message, will, on_connected
+    settings, topics, name, subscriptions, on_message, safeguard
         As of :class:`gateway.transport.participant_client.ParticipantClient`.
     on_report
         Called with each report once, in the order of their numbers, before the request that it
@@ -52,10 +53,8 @@ class ReportingClient(ParticipantClient):
         on_report: Callable[[ReportContent], None],
         rebuild: Callable[[], Awaitable[int]],
         again_after_s: float,
-        will: Callable[[], Outgoing] | None = None,
-        on_connected: Callable[[], Sequence[Outgoing]] = tuple,
+        safeguard: dict[str, Any] | None = None,
     ) -> None:
-        self._begin_connection = on_connected
         super().__init__(
             settings,
             topics,
@@ -63,8 +62,7 @@ class ReportingClient(ParticipantClient):
             subscriptions,
             on_message,
             queries=True,
-            will=will,
-            on_connected=self._on_connected,
+            safeguard=safeguard,
         )
         self._on_report = on_report
         self._rebuild = rebuild
@@ -98,7 +96,7 @@ class ReportingClient(ParticipantClient):
 
     def _on_connected(self) -> Sequence[Outgoing]:
         self._doubtful.set()  # reports may have been lost with the former connection
-        return self._begin_connection()
+        return super()._on_connected()
 
     def _take_report(self, report: ReportContent) -> None:
         self._stream.take(report)

@@ -10,7 +10,6 @@ from gateway.client.area_view import AreaView
 from gateway.client.feeds import Feed, Feeds
 from gateway.client.mirrors.reading import read_report
 from gateway.client.reporting import ReportingClient
-from gateway.client.safeguard import Safeguard
 from gateway.errors import RequestRefusedError, TransportError
 from gateway.messages.participant_reports import Report
 from gateway.transport.json_listener import Content
@@ -35,7 +34,7 @@ class RequestingClient(AreaView):
     again_after_s
         Seconds after which what has no answer is sent again.
     safeguard
-        What is to cancel the participant's orders when the connection is lost.
+        Entries of the message that has orders cancelled when the connection is lost.
     """
 
     def __init__(
@@ -45,12 +44,11 @@ class RequestingClient(AreaView):
         name: str,
         filters: Sequence[str],
         again_after_s: float,
-        safeguard: Safeguard | None = None,
+        safeguard: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(area)
         self._again_after_s = again_after_s
         self._within_s = settings.connect_within_s
-        self._safeguard = safeguard
         self._report_feeds: Feeds[Report] = Feeds()
         self._client = ReportingClient(
             settings,
@@ -61,8 +59,7 @@ class RequestingClient(AreaView):
             on_report=self._take_report,
             rebuild=self._rebuild,
             again_after_s=again_after_s,
-            will=None if safeguard is None else safeguard.new_will,
-            on_connected=tuple if safeguard is None else safeguard.first_messages,
+            safeguard=safeguard,
         )
 
     @property
@@ -91,13 +88,10 @@ class RequestingClient(AreaView):
         """
         try:
             async with asyncio.timeout(self._within_s):
-                if self._safeguard is not None:
-                    self._safeguard.start(self._client)
                 await self._client.__aenter__()
                 await self._client.begin()
                 await self.wait_until(lambda: self.session is not None)
-                if self._safeguard is not None:
-                    await self._safeguard.in_force()
+                await self._client.guarded()
         except BaseException as error:
             await self.__aexit__()
             if isinstance(error, TimeoutError):
@@ -109,8 +103,7 @@ class RequestingClient(AreaView):
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect; all feeds end.  A safeguard cancels the orders now, as a lost link would."""
-        if self._safeguard is not None:
-            await self._safeguard.end()
+        await self._client.say_farewell()
         await self._client.__aexit__(*exc_info)
         self._report_feeds.close()
         self._close()
@@ -132,8 +125,7 @@ class RequestingClient(AreaView):
         TransportError
             When the broker refuses it, or the client is closed.
         """
-        if self._safeguard is not None:
-            await self._safeguard.in_force()
+        await self._client.guarded()
         answer = await self._client.ask(message, self._again_after_s)
         if answer["type"] == "refused":
             raise RequestRefusedError(answer["request_id"], answer["reason"], answer["detail"])

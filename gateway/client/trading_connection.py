@@ -15,10 +15,8 @@ from gateway.client.mirrors.own_orders import OwnOrder, OwnOrders
 from gateway.client.mirrors.own_positions import HeldLimits, OwnPositions
 from gateway.client.mirrors.public_market import MarketTopic
 from gateway.client.requesting import RequestingClient
-from gateway.client.safeguard import Safeguard
 from gateway.errors import GatewayError
 from gateway.messages.participant_reports import Report, TradedReport
-from gateway.messages.topics import Topics
 from gateway.transport.json_listener import Content
 from gateway.transport.mqtt_settings import MqttSettings
 
@@ -45,17 +43,13 @@ class TradingConnection(RequestingClient):
     ) -> None:
         settings = settings_of(broker, participant)
         self.participant = participant or account_of(settings)
-        guard = None
+        safeguard: dict[str, Any] | None = None
         if cancel_on_disconnect or silent_s is not None:
-            guard = Safeguard(
-                Topics(area).order(self.participant),
-                settings.client_id,
-                cancel_on_disconnect=cancel_on_disconnect,
-                silent_s=silent_s,
-            )
+            on_disconnect = "cancel" if cancel_on_disconnect else "keep"
+            safeguard = {"on_disconnect": on_disconnect, "silent_s": silent_s}
         about = set(MarketTopic) - {MarketTopic.ENVELOPE} if market_data else {MarketTopic.SESSION}
         filters = public_filters(area, sorted(about))
-        super().__init__(settings, area, self.participant, filters, again_after_s, guard)
+        super().__init__(settings, area, self.participant, filters, again_after_s, safeguard)
         self._orders = OwnOrders()
         self._positions = OwnPositions()
         self._fill_feeds: Feeds[TradedReport] = Feeds()

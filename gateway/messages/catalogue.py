@@ -22,6 +22,7 @@ from gateway.messages.market_data import (
 from gateway.messages.operator_requests import ControlMessage, MeterMessage
 from gateway.messages.participant_reports import Report
 from gateway.messages.requests import LimitsMessage
+from gateway.messages.safeguard_requests import DeviceMessage
 from gateway.messages.topics import ROOT
 
 Model = type[BaseModel]
@@ -86,8 +87,8 @@ CHANNELS = (
         "orders",
         "order/{participant}",
         "participant",
-        get_args(OrderRequest),
-        "Requests of a participant about its orders.",
+        get_args(OrderRequest) + get_args(DeviceMessage),
+        "Requests of a participant about its orders, and messages about its connections.",
     ),
     Channel(
         "limits",

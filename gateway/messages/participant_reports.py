@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from exchange.vocabulary.reasons import CancelReason, RefusalReason
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect, RefusalReason
 from gateway.formats.records import Time
 from gateway.messages.outgoing import OutgoingMessage
 from orderbook.order import SelfTradePrevention, Side, TimeInForce
@@ -142,6 +142,34 @@ class MassCancelledReport(Report):
     request_id: str
     orders: int
     repeated: bool = False
+
+
+class SafeguardReport(Report):
+    """The safeguard of a session is in force; with ``keep`` and without ``silent_s`` it has ended.
+
+    It takes the place of any other safeguard of the same device.
+    """
+
+    type: Literal["safeguard"] = "safeguard"
+    request: Literal["safeguard"] = "safeguard"
+    request_id: str
+    session: str
+    device: str | None
+    on_disconnect: OnDisconnect
+    silent_s: int | None
+    repeated: bool = False
+
+
+class SessionLostReport(Report):
+    """A guarded session is lost, and its safeguard has ended.
+
+    Each of the ``orders`` that this cancelled has a report of its own before this one.
+    """
+
+    type: Literal["session_lost"] = "session_lost"
+    session: str
+    reason: CancelReason
+    orders: int
 
 
 class ReducedReport(Report):

@@ -11,14 +11,16 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import (
     Command,
     RejectMessage,
     UpdateInterfaceLimits,
+    identity_of,
 )
 from exchange.vocabulary.events import Refused
 from exchange.vocabulary.reasons import RefusalReason
@@ -26,18 +28,25 @@ from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.identifiers import ClientId
 from gateway.formats.order_terms import (
+    OrderRequest,
     names_intervals,
     order_command,
-    read_order,
     traded_interval,
 )
 from gateway.formats.records import SignedWatts, Time
 from gateway.formats.strict_json import check_size, entries_of, id_of, read_request
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
+from gateway.messages.safeguard_requests import (
+    SESSION_MESSAGES,
+    DeviceMessage,
+    SignOfLife,
+    device_command,
+)
 from security_check.model.limits import InterfaceLimits
 
 _ID_OF_ROLE = {TSO: "update_id", OPERATOR: "control_id", METERING: "reading_id"}
-_CHANGES = ("amend", "cancel", "mass_cancel")  # they name an order, and have an id beside it
+# They name an order or a session, and have an id beside it.
+_WITH_REQUEST_ID = ("amend", "cancel", "mass_cancel", "safeguard")
 _LONGEST_DETAIL = 300  # characters of a sentence that goes into the journal and back to its sender
 
 
@@ -59,6 +68,9 @@ class LimitsMessage(BaseModel):
 
 
 _LIMITS: TypeAdapter[LimitsMessage] = TypeAdapter(LimitsMessage)
+_PARTICIPANT: TypeAdapter[OrderRequest | DeviceMessage] = TypeAdapter(
+    Annotated[OrderRequest | DeviceMessage, Field(discriminator="type")]
+)
 
 
 def _never_known(sender: str, request_id: str) -> None:
@@ -89,8 +101,10 @@ class Reader:
     open_intervals: Callable[[], Collection[datetime]]
     known_answer: Callable[[str, str], RequestAnswer | None] = _never_known
 
-    def read(self, sender: str, payload: bytes, connection_point: str | None = None) -> Command:
-        """Return the command a message asks for, or the rejection to journal.
+    def read(
+        self, sender: str, payload: bytes, connection_point: str | None = None
+    ) -> Command | SignOfLife:
+        """Return the command a message asks for, the rejection to journal, or a sign of life.
 
         Parameters
         ----------
@@ -109,21 +123,23 @@ class Reader:
                 return control_command(read_request(CONTROL, payload), self.tick)
             if connection_point is not None:
                 return meter_command(read_request(METER, payload), connection_point)
-            return self._order(sender, payload)
+            return self._participant(sender, payload)
         except InvalidMessageError as refusal:
             return rejection(sender, payload, refusal.reason, str(refusal), uses_id=refusal.for_now)
 
-    def _order(self, sender: str, payload: bytes) -> Command:
+    def _participant(self, sender: str, payload: bytes) -> Command | SignOfLife:
         if sender not in self.participants:
             raise InvalidMessageError(
                 f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
             )
-        request = read_order(payload)
+        request = read_request(_PARTICIPANT, payload)
         if request.participant not in (None, sender):
             raise InvalidMessageError(
                 f"this is the topic of {sender}, and the message names another participant",
                 RefusalReason.UNAUTHORISED,
             )
+        if isinstance(request, DeviceMessage):
+            return device_command(request, sender)
         return order_command(
             request,
             sender,
@@ -174,7 +190,10 @@ def id_key(sender: str, kind: object) -> str:
     kind
         The message's ``type``, if it has one.
     """
-    usual = "request_id" if kind in _CHANGES else "client_order_id"
+    if kind in SESSION_MESSAGES:
+        usual = "session"
+    else:
+        usual = "request_id" if kind in _WITH_REQUEST_ID else "client_order_id"
     return _ID_OF_ROLE.get(sender, usual)
 
 
@@ -189,3 +208,16 @@ def rejection(
     entries = entries_of(payload)
     key = id_of(entries, id_key(sender, entries.get("type")))
     return RejectMessage(sender, key, reason.value, shown, uses_id)
+
+
+def internal_error(command: Command) -> RejectMessage:
+    """Return the answer to a message whose command failed with an internal error."""
+    asked = identity_of(command)
+    return RejectMessage(
+        asked.sender,
+        asked.request_id,
+        RefusalReason.MALFORMED.value,
+        "the exchange failed with an internal error and did not apply this message; "
+        "the error is in its log",
+        uses_id=True,
+    )

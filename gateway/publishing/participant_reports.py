@@ -41,6 +41,7 @@ from exchange.vocabulary.rules import (
     TSO,
     MarketRules,
 )
+from exchange.vocabulary.safeguard_events import SafeguardSet, SessionLost
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from gateway.messages import participant_reports as reports
 from gateway.publishing.trade_prints import average_ticks, price_text
@@ -99,6 +100,7 @@ class ParticipantReports:
         """
         return (
             self._of_order(event, repeated)
+            or self._of_safeguard(event, repeated)
             or self._of_interval(event, repeated)
             or self._of_operator(event, repeated)
         )
@@ -196,6 +198,20 @@ class ParticipantReports:
             displayed_quantity_w=conditions.displayed_w,
             repeated=repeated,
         )
+
+    def _of_safeguard(self, event: Event, repeated: bool) -> ParticipantReport | None:
+        """Return the report of a safeguard to the participant that it guards."""
+        form: type[reports.Report]
+        entries: dict[str, Any] = {}
+        match event:
+            case SafeguardSet():
+                form = reports.SafeguardReport
+                entries = {"request_id": event.answers.request_id, "repeated": repeated}
+            case SessionLost():
+                form = reports.SessionLostReport
+            case _:
+                return None
+        return ParticipantReport.of(event.participant, form, event, **entries)
 
     def _of_interval(self, event: Event, repeated: bool) -> ParticipantReport | None:
         """Return the report of a limit, a statement or a reading."""

@@ -2,7 +2,8 @@
 
 A message that comes too fast is refused before it is read: it is counted, acknowledged and dropped,
 and its sender gets one report for all of them each second.  So a flood costs the exchange little,
-and a sender waits for its own messages only.
+and a sender waits for its own messages only.  A few last wills are taken beyond the rate: whoever
+floods and dies is guarded, too (:mod:`exchange.handlers.safeguards`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from gateway.service.settings import ServiceSettings
 
 _LOG = logging.getLogger(__name__)
 _STRANGERS = ""  # the one queue of all senders without a right to send: there may be many of them
+_LAST_WILL = b'"disconnected"'  # its type; it stands in a short message
+_LAST_WILL_BYTES = 256
+_LAST_WILLS_PER_SECOND, _LAST_WILLS_AT_ONCE = 1.0, 8  # of each sender, beyond its rate
 
 
 class Inbox:
@@ -55,6 +59,7 @@ class Inbox:
         meter = RateLimiter(settings.readings_per_second, settings.reading_burst, clock)
         self._limiters = {METERING: meter}
         self._usual = usual
+        self._wills = RateLimiter(_LAST_WILLS_PER_SECOND, _LAST_WILLS_AT_ONCE, clock)
         self._queues: OrderedDict[str, deque[tuple[str, Incoming]]] = OrderedDict()
         self._waiting = 0
         self._refused: dict[str, int] = {}
@@ -75,7 +80,7 @@ class Inbox:
                 done.append(message)
                 continue
             queue = sender if sender in self._known else _STRANGERS
-            if self._has_room(queue):
+            if self._has_room(queue) or self._is_last_will(queue, message.payload):
                 self._queues.setdefault(queue, deque()).append((sender, message))
                 self._waiting += 1
             else:
@@ -90,6 +95,15 @@ class Inbox:
         waiting = len(self._queues.get(queue, ()))
         is_full = waiting >= limiter.burst or self._waiting >= self._settings.waiting_messages
         return not is_full and limiter.allows(queue)
+
+    def _is_last_will(self, queue: str, payload: bytes) -> bool:
+        """Return whether a message is taken all the same, because it looks like a last will."""
+        looks = len(payload) <= _LAST_WILL_BYTES and _LAST_WILL in payload
+        return looks and queue != _STRANGERS and self._wills.allows(queue)
+
+    def waits(self, sender: str) -> bool:
+        """Return whether messages of a known sender wait.  O(1)."""
+        return sender in self._queues
 
     def take(self) -> tuple[str, Incoming] | None:
         """Return a message and its sender, of each sender in turn, or ``None``.  O(1)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from exchange.vocabulary.rules import METERING, TSO
@@ -29,11 +29,16 @@ class PeriodicMessages:
         The area's topics.
     settings
         Periods and patience.
+    probe
+        Returns the payload of a probe that is published now.
     """
 
-    def __init__(self, topics: Topics, settings: ServiceSettings) -> None:
+    def __init__(
+        self, topics: Topics, settings: ServiceSettings, probe: Callable[[float], bytes]
+    ) -> None:
         self._topics = topics
         self._settings = settings
+        self._probe = probe
         self._next_depth = self._next_heartbeat = self._next_probe = 0.0
         self._confirmed_at: float | None = None
         self._reception = ReceptionWatch(settings.silent_after_s)
@@ -70,7 +75,8 @@ class PeriodicMessages:
             messages.append(last_will(self._topics) if silent else core.publisher.session(now))
         if moment >= self._next_probe and connected:
             self._next_probe = moment + self._settings.probe_s
-            messages.append(Outgoing(self._topics.probe, b"", expires_after_s=_PROBE_EXPIRY_S))
+            payload = self._probe(moment)
+            messages.append(Outgoing(self._topics.probe, payload, expires_after_s=_PROBE_EXPIRY_S))
             self._reception.probed(moment)
         return messages
 

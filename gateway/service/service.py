@@ -31,11 +31,11 @@ from datetime import datetime
 from typing import Protocol
 
 from exchange.state.request_answers import RequestAnswer
-from exchange.vocabulary.commands import AdvanceTime, Command, RejectMessage, identity_of
+from exchange.vocabulary.commands import AdvanceTime, Command
 from exchange.vocabulary.events import Event
-from exchange.vocabulary.reasons import RefusalReason
 from gateway.errors import GatewayError, StaleWriterError
-from gateway.messages.requests import Reader
+from gateway.messages.requests import Reader, internal_error
+from gateway.messages.safeguard_requests import SignOfLife
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
@@ -45,6 +45,7 @@ from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.settings import ServiceSettings
+from gateway.service.silence_watch import SilenceWatch
 from gateway.service.snapshot_keeper import SnapshotKeeper
 from gateway.service.standby import Standby
 
@@ -120,7 +121,8 @@ class Service:
         self._stopping = False
         self._ended = False
         self._outbox = Outbox(transport, journal.published_sequence)
-        self._periodic = PeriodicMessages(market.topics, self._settings)
+        self._silence = SilenceWatch(market.topics, self._settings, lambda: self.core)
+        self._periodic = PeriodicMessages(market.topics, self._settings, self._silence.probe)
         self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
         self._seen_at = -math.inf
         self._retained_for = 0  # The connection after which everything retained was published.
@@ -223,6 +225,7 @@ class Service:
             messages = await self._transport.receive(self._settings.batch_messages)
             self._periodic.heard(each.topic for each in messages)
             done = self._inbox.put(messages)
+            self._silence.unread(done, time.monotonic())
             self._transport.acknowledge(done)
             self._wake.set()
 
@@ -255,6 +258,8 @@ class Service:
             self._do(batch, AdvanceTime(), now)
         for refusal in self._inbox.refusals():
             self._do(batch, refusal, now)
+        for lost in self._silence.lost(began, self._transport, self._inbox):
+            await self._take(batch, lost, now)
         deadline = began + self._settings.batch_s
         for _ in range(self._settings.batch_messages):
             item = self._requests.popleft() if self._requests else self._inbox.take()
@@ -277,16 +282,22 @@ class Service:
         await self._snapshots.look(self.core)
 
     async def _take(
-        self, batch: _RoundOutcome, item: tuple[str, Incoming] | _Request, now: datetime
+        self, batch: _RoundOutcome, item: tuple[str, Incoming] | _Request | Command, now: datetime
     ) -> None:
-        """Handle a message and its sender, or a request; an internal error affects no other."""
+        """Handle a message and its sender, or a command; an internal error affects no other."""
         if isinstance(item, _Request):
             command = item.command
+        elif not isinstance(item, tuple):
+            command = item
         else:
             sender, message = item
             batch.received.append(message)
             point = self._market.topics.metered_point(message.topic)
-            command = self._reader.read(sender, message.payload, point)
+            read = self._reader.read(sender, message.payload, point)
+            self._silence.read(sender, read, time.monotonic())
+            if isinstance(read, SignOfLife):
+                return
+            command = read
         try:
             events = self._do(batch, command, now)
         except Exception as bug:
@@ -303,7 +314,7 @@ class Service:
             if isinstance(item, _Request):
                 item.answer.set_exception(bug)
             else:
-                self._do(batch, _internal_error(command), now)
+                self._do(batch, internal_error(command), now)
             return
         if isinstance(item, _Request):
             batch.answers.append((item, events))
@@ -382,16 +393,3 @@ class Service:
 
 def _error_of(task: asyncio.Task[None]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
-
-
-def _internal_error(command: Command) -> RejectMessage:
-    """Return the answer to a message whose command failed with an internal error."""
-    asked = identity_of(command)
-    return RejectMessage(
-        asked.sender,
-        asked.request_id,
-        RefusalReason.MALFORMED.value,
-        "the exchange failed with an internal error and did not apply this message; "
-        "the error is in its log",
-        uses_id=True,
-    )

@@ -9,12 +9,13 @@ its id in ``request_id``; nothing else is needed to match the two.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import secrets
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.errors import RequestRefusedError, TransportError
@@ -24,6 +25,7 @@ from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.transport.json_listener import Content, JsonListener, OnMessage
 from gateway.transport.mqtt_settings import MqttSettings
+from gateway.transport.session_guard import SessionGuard
 
 ReportContent = Content
 """A report, or a page of an answer, as its JSON says it."""
@@ -50,8 +52,10 @@ class ParticipantClient(JsonListener):
         Called with topic and content of each message, after a report has been handled.
     queries
         Whether it reads the answers to queries.
-    will, on_connected
-        As of :class:`gateway.transport.json_listener.JsonListener`.
+    safeguard
+        Entries of a participant's ``safeguard`` message, for example
+        ``{"on_disconnect": "cancel", "silent_s": 30}``.  Each connection then has a last will and a
+        session of its own, and sets this safeguard; signs of life are sent as long as this runs.
     """
 
     def __init__(
@@ -63,8 +67,7 @@ class ParticipantClient(JsonListener):
         on_message: OnMessage | None = None,
         *,
         queries: bool = False,
-        will: Callable[[], Outgoing] | None = None,
-        on_connected: Callable[[], Sequence[Outgoing]] = tuple,
+        safeguard: dict[str, Any] | None = None,
     ) -> None:
         self._name = name
         self._reports_topic = topics.report(name)
@@ -73,8 +76,16 @@ class ParticipantClient(JsonListener):
         self._orders_topic = special.get(name) or topics.order(name)
         self._meter_topic = topics.meter if name == METERING else None
         own = (self._reports_topic, self._answers_topic) if queries else (self._reports_topic,)
+        self._guard: SessionGuard | None = None
+        if safeguard is not None:
+            topic = topics.order(name)
+            self._guard = SessionGuard(self, topic, settings.client_id, safeguard)
         super().__init__(
-            settings, (*own, *subscriptions), on_message, will=will, on_connected=on_connected
+            settings,
+            (*own, *subscriptions),
+            on_message,
+            will=None if self._guard is None else self._guard.new_will,
+            on_connected=self._on_connected,
         )
         self._waiting: _Waiting = {}
         self._asked: _Waiting = {}
@@ -86,6 +97,49 @@ class ParticipantClient(JsonListener):
         """Of the newest report seen."""
         self.missed = 0
         """Number of reports that were lost so far."""
+
+    @property
+    def session(self) -> str:
+        """Name of the newest connection, where there is a safeguard."""
+        return "" if self._guard is None else self._guard.session
+
+    async def __aenter__(self) -> Self:
+        """Connect and listen; raises :class:`gateway.errors.TransportError`."""
+        await super().__aenter__()
+        if self._guard is not None:
+            self._guard.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Disconnect; a safeguard stays in force, unless its orders were cancelled before."""
+        if self._guard is not None:
+            await self._guard.stop()
+        await super().__aexit__(*exc_info)
+
+    async def guarded(self) -> None:
+        """Wait until the safeguard of the present connection is in force, where one is wanted.
+
+        Raises
+        ------
+        RequestRefusedError
+            When the exchange refuses it: then nothing would cancel an order.
+        TransportError
+            When the client is closed.
+        """
+        if self._guard is not None:
+            await self._guard.in_force()
+
+    async def say_farewell(self, within_s: float = 2.0) -> None:
+        """Say that this session ends: where its loss cancels orders, that does, too."""
+        if self._guard is None or not self._guard.cancels_on_disconnect or not self.connected:
+            return
+        with contextlib.suppress(TransportError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.publish(self._guard.farewell())
+
+    def _on_connected(self) -> Sequence[Outgoing]:
+        """Return what a new connection says first."""
+        return () if self._guard is None else self._guard.first_messages()
 
     async def ask(
         self, message: dict[str, Any], again_after_s: float = 2.0, *, is_sent: bool = False

@@ -16,16 +16,17 @@ from market import GATE, OPENING, QUARTER, START, Market, interface, only
 
 from exchange.vocabulary.commands import (
     AdvanceTime,
-    Command,
+    LoseSession,
     OpenSession,
     RejectMessage,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SetSafeguard,
     SubmitReading,
 )
 from exchange.vocabulary.events import Event, Refused
-from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect, RefusalReason
 from exchange.vocabulary.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
 from gateway.messages.requests import Reader
 from security_check.errors import InsecureError, PowerFlowError
@@ -122,13 +123,30 @@ def _(market):
     return market.do(SetKillSwitch("k", "p9", engaged=True))
 
 
+def guarded(market: Market, number: int, session: str) -> list[Event]:
+    guard = (session, f"d{number}", OnDisconnect.CANCEL, None)
+    return market.do(SetSafeguard("p0", market.new_id(), *guard))
+
+
+@case(RefusalReason.SESSION_LOST, "session s1")
+def _(market):
+    guarded(market, 1, "s1")
+    market.do(LoseSession("p0", "s1", CancelReason.DISCONNECTED))
+    return guarded(market, 2, "s1")
+
+
+@case(RefusalReason.TOO_MANY_SAFEGUARDS, "8 other devices of p0", "at most 8")
+def _(market):
+    return [guarded(market, number, f"s{number}") for number in range(9)][-1]
+
+
 # -- what the gateway finds -----------------------------------------------------------------------
 
 
 def sent(market: Market, payload: bytes, sender: str = "p0") -> list[Event]:
     """Return what comes of a message; the gateway turns it into a rejection to put on record."""
     reader = Reader(Decimal("0.0001"), ["p0", "p1"], lambda: [START])
-    command: Command = reader.read(sender, payload)
+    command = reader.read(sender, payload)
     assert isinstance(command, RejectMessage)
     return market.do(command)
 

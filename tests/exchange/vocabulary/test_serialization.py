@@ -13,16 +13,19 @@ from exchange.vocabulary.commands import (
     AcceptLoss,
     AdvanceTime,
     HaltTrading,
+    LoseSession,
     MassCancel,
     ResumeTrading,
     SetBuyBack,
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SetSafeguard,
     SubmitJoint,
     SubmitReading,
 )
 from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
 from exchange.vocabulary.serialization import EVENT_TYPES, event_from_plain, event_to_plain
 from orderbook.order import Side
@@ -53,6 +56,8 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(SetPriceCollar("c1", PriceCollar(None, 900)))
     market.do(SetRiskLimits("c2", "p0", RiskLimits(credit=10**9)))
     market.do(MassCancel("p3", "m1"))
+    market.do(SetSafeguard("p3", "g1", "s1", None, OnDisconnect.KEEP, 30))
+    market.do(LoseSession("p3", "s1", CancelReason.SILENT))
     market.do(SetKillSwitch("c3", None, engaged=True))
     wanted = BuyBack(10, 5)
     market.do(SetBuyBack("c6", START, Direction.INJECTION, wanted))

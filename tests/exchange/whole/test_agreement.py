@@ -45,6 +45,7 @@ LEGS = st.lists(
     unique_by=lambda leg: leg[0],
 )
 OWNERS = range(7)
+SESSIONS = [f"s{number}" for number in range(4)]
 
 
 class MarketsAgree(RuleBasedStateMachine):
@@ -111,6 +112,24 @@ class MarketsAgree(RuleBasedStateMachine):
         if names := self.both.open_names:
             self.both.cancel(data.draw(st.sampled_from(names)))
 
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        device=st.sampled_from(["d0", "d1"]),
+        session=st.sampled_from(SESSIONS),
+        broken=st.booleans(),
+        silent=st.booleans(),
+    )
+    def guard(self, owner, device, session, broken, silent):
+        self.both.guard(owner, device, session, broken=broken, silent=silent)
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        session=st.sampled_from(SESSIONS),
+        reason=st.sampled_from(["disconnected", "silent"]),
+    )
+    def lose(self, owner, session, reason):
+        self.both.lose(owner, session, reason)
+
 
 MarketsAgree.TestCase.settings = settings(
     max_examples=examples(30), stateful_step_count=40, deadline=None
@@ -131,6 +150,13 @@ def one_request(both: Both, rng: random.Random) -> None:
         return
     if kind < len(names) / 60:
         both.cancel(rng.choice(names))
+    elif rng.random() < 0.05:
+        owner, session = rng.choice(OWNERS), rng.choice(SESSIONS)
+        if rng.random() < 0.8:
+            device = rng.choice(["d0", "d1"])
+            both.guard(owner, device, session, broken=rng.random() < 0.8, silent=True)
+        else:
+            both.lose(owner, session, rng.choice(["disconnected", "silent"]))
     elif names and kind > 0.9:
         total = rng.choice([None, rng.randint(1, 12)])
         both.amend(rng.choice(names), total, rng.choice([None, rng.randint(1, 8)]))
@@ -183,6 +209,7 @@ def test_they_agree_on_many_events(seed, count):
     events = both.fast.market.events
     kinds = {type(event).__name__ for event in events}
     assert kinds >= {"Traded", "OrderRefilled", "OrderAmended", "OrderCancelled", "Refused"}
+    assert kinds >= {"SafeguardSet", "SessionLost"}
     joint = {o.client_order_id for o in all_of(events, JointOrderAccepted)}
     in_joint_orders = [
         event

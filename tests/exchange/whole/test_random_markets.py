@@ -22,10 +22,12 @@ from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     HaltTrading,
+    LoseSession,
     MassCancel,
     ResumeTrading,
     SetKillSwitch,
     SetPriceCollar,
+    SetSafeguard,
     SubmitJoint,
 )
 from exchange.vocabulary.events import (
@@ -36,6 +38,7 @@ from exchange.vocabulary.events import (
     Traded,
 )
 from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import MarketRules, PriceCollar
 from exchange.vocabulary.settlement_events import StatementIssued
 from orderbook.order import Side, TimeInForce
@@ -208,6 +211,20 @@ class NetworkMarket(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(OWNERS))
     def mass_cancel(self, owner):
         self.market.do(MassCancel(f"p{owner}", self.market.new_id()))
+
+    @rule(owner=st.sampled_from(OWNERS), halted=st.booleans())
+    def lose_a_session(self, owner, halted):
+        """Also while trading is halted."""
+        who, session = f"p{owner}", self.market.new_id()
+        guard = (session, None, OnDisconnect.CANCEL, None)
+        self.market.do(SetSafeguard(who, self.market.new_id(), *guard))
+        if halted:
+            self.market.do(HaltTrading(self.market.new_id()))
+        others = {n for n, o in self.market.exchange.state.orders.items() if o.participant != who}
+        self.market.do(LoseSession(who, session, CancelReason.DISCONNECTED))
+        assert self.market.exchange.state.orders.keys() == others
+        if halted:
+            self.market.do(ResumeTrading(self.market.new_id()))
 
     @rule(injection_w=st.integers(200, 700), withdrawal_w=st.none() | st.integers(0, 700))
     def update(self, injection_w, withdrawal_w):

@@ -25,8 +25,10 @@ from exchange.vocabulary.commands import (
     AmendOrder,
     CancelOrder,
     Command,
+    LoseSession,
     MassCancel,
     RejectMessage,
+    SetSafeguard,
     SubmitJoint,
     SubmitOrder,
     SubmitReading,
@@ -34,7 +36,8 @@ from exchange.vocabulary.commands import (
     identity_of,
 )
 from exchange.vocabulary.events import AnswerRepeated, Event, Refused, Traded
-from exchange.vocabulary.reasons import RefusalReason
+from exchange.vocabulary.reasons import CancelReason, RefusalReason
+from exchange.vocabulary.safeguard_events import SessionLost
 
 STEPS = 90
 KEPT = 1_000  # nothing is forgotten on a day
@@ -67,7 +70,7 @@ class Redelivery:
         for command, now in market.commands[self._heard :]:
             events = self._exchange.handle(command, now)
             self._compare(events)
-            if identity_of(command).request_id is not None:
+            if identity_of(command).request_id is not None or _is_last_will(command, events):
                 self._sent.append(command)
             for _ in range(self._rng.poisson(1.5) if self._sent else 0):
                 again = self._sent[self._rng.integers(len(self._sent))]
@@ -92,8 +95,12 @@ class Redelivery:
 
     def _check_repeated(self, command: Command, events: list[Event]) -> None:
         """Check that a command that came again was answered, and that that was all."""
-        (answer,) = events
         kind = type(command).__name__
+        if isinstance(command, LoseSession):
+            assert events == [], "a last will has no answer, and no effect twice"
+            self.met[f"{kind} repeated"] += 1
+            return
+        (answer,) = events
         if isinstance(answer, AnswerRepeated):
             found = self._exchange.state.repeated_answer(answer)
             assert found is not None
@@ -132,6 +139,12 @@ class Redelivery:
         } == {}
 
 
+def _is_last_will(command: Command, events: list[Event]) -> bool:
+    """Return whether it is a last will that had an effect; silence is found by the exchange."""
+    broke = isinstance(command, LoseSession) and command.reason is CancelReason.DISCONNECTED
+    return broke and any(isinstance(each, SessionLost) for each in events)
+
+
 def _parts(state: State) -> dict[str, Any]:
     return structure(state, UNORDERED, _LEFT_OUT)
 
@@ -152,8 +165,8 @@ def test_the_days_repeat_every_kind_of_request_and_answer() -> None:
         for _ in range(STEPS):
             redelivery.step()
         met += redelivery.met
-    kinds = (SubmitOrder, SubmitJoint, CancelOrder, AmendOrder, MassCancel)
-    others = (UpdateInterfaceLimits, SubmitReading)
+    kinds = (SubmitOrder, SubmitJoint, CancelOrder, AmendOrder, MassCancel, SetSafeguard)
+    others = (UpdateInterfaceLimits, SubmitReading, LoseSession)
     wanted = [f"{each.__name__} repeated" for each in (*kinds, *others)]
     wanted += [f"{name} repeated" for name in ("SetKillSwitch", "SetPriceCollar", "HaltTrading")]
     wanted += ["RejectMessage refused", "SubmitOrder refused", "restarts", "trades"]
@@ -161,7 +174,7 @@ def test_the_days_repeat_every_kind_of_request_and_answer() -> None:
         f"{name} found"
         for name in (
             *("OrderAccepted", "JointOrderAccepted", "OrderAmended", "OrderCancelled"),
-            *("MassCancelled", "MeterRead", "Refused", "InterfaceLimitsUpdated"),
+            *("MassCancelled", "SafeguardSet", "MeterRead", "Refused", "InterfaceLimitsUpdated"),
         )
     ]
     assert [each for each in wanted if not met[each]] == [], met

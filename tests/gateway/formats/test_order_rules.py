@@ -16,6 +16,7 @@ from gateway.formats.order_terms import order_command
 from gateway.formats.orders_file import OrderLine, RefusedLine, read_order_line
 from gateway.formats.strict_json import MAX_REQUEST_BYTES, entries_of, id_of
 from gateway.messages.requests import Reader, id_key
+from gateway.messages.safeguard_requests import SignOfLife
 
 MARKET = market("a")
 TICK = MARKET.rules.tick
@@ -95,6 +96,7 @@ def by_message(text: bytes, intervals: int) -> Command | tuple[str, str | None, 
     command = Reader(TICK, participants, lambda: starts).read("p0", text)
     if isinstance(command, RejectMessage):
         return command.reason, command.request_id, command.detail
+    assert not isinstance(command, SignOfLife)
     return command
 
 

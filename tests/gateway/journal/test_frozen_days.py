@@ -202,7 +202,9 @@ def test_the_days_have_every_command_and_event() -> None:
 
 
 # Mappings by the names of participants.
-_BY_NAME = re.compile(r"(\.exchange\.answers|\.limits|\.recent|\.settled|\.sequences)$")
+_BY_NAME = re.compile(
+    r"(\.exchange\.answers|\.limits|\.recent|\.in_force|\.broken|\.settled|\.sequences)$"
+)
 
 
 def _columns(value: Any, path: str, found: dict[str, list[Any]]) -> None:

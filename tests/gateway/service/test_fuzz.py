@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from listening import until
 
-from exchange.vocabulary.commands import Command, RejectMessage, SubmitOrder
+from exchange.vocabulary.commands import RejectMessage, SubmitOrder
 from exchange.vocabulary.reasons import RefusalReason
 from gateway.formats.strict_json import MAX_REQUEST_BYTES
 from gateway.messages.requests import Reader
@@ -125,7 +125,7 @@ JSON = st.recursive(
     st.sampled_from(["p0", "tso", "stranger"]),
 )
 def test_any_bytes_become_a_command_and_never_an_exception(payload: bytes, sender: str) -> None:
-    command: Command = reader().read(sender, payload)
+    command = reader().read(sender, payload)
     if isinstance(command, RejectMessage):
         assert RefusalReason(command.reason)
         assert command.detail

@@ -44,6 +44,12 @@ class Both:
     def cancel(self, name) -> list[Event]:
         return self._ask("cancel", name)
 
+    def guard(self, owner, device, session, *, broken, silent) -> list[Event]:
+        return self._ask("guard", owner, device, session, broken, silent)
+
+    def lose(self, owner, session, reason) -> list[Event]:
+        return self._ask("lose", owner, session, reason)
+
     def resting(self) -> list[tuple[int, int, int, int]]:
         return self.fast.resting()
 

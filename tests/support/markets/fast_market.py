@@ -7,9 +7,10 @@ from typing import Any
 from market import GATE, QUARTER, SECOND, START, Market, interface
 from naive_market import Book
 
-from exchange.vocabulary.commands import OpenSession, SubmitJoint
+from exchange.vocabulary.commands import LoseSession, OpenSession, SetSafeguard, SubmitJoint
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import MarketRules
 from orderbook.order import SelfTradePrevention, Side
 from security_check.model.envelope import Direction
@@ -97,6 +98,19 @@ class FastMarket:
 
     def cancel(self, name: str) -> list[Event]:
         return self.market.cancel(_owner(name), name)
+
+    def guard(
+        self, owner: int, device: str, session: str, broken: bool, silent: bool
+    ) -> list[Event]:
+        on_disconnect = OnDisconnect.CANCEL if broken else OnDisconnect.KEEP
+        silent_s = 30 if silent else None
+        request_id = self.market.new_id()
+        return self.market.do(
+            SetSafeguard(f"p{owner}", request_id, session, device, on_disconnect, silent_s)
+        )
+
+    def lose(self, owner: int, session: str, reason: str) -> list[Event]:
+        return self.market.do(LoseSession(f"p{owner}", session, CancelReason(reason)))
 
     def resting(self) -> list[tuple[int, int, int, int]]:
         orders = self.market.exchange.state.orders.values()

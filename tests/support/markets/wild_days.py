@@ -16,6 +16,7 @@ from exchange.vocabulary.commands import (
     CloseGate,
     Command,
     HaltTrading,
+    LoseSession,
     MassCancel,
     OpenSession,
     RejectMessage,
@@ -24,12 +25,14 @@ from exchange.vocabulary.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SetSafeguard,
     SubmitJoint,
     SubmitOrder,
     SubmitReading,
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import (
     BuyBack,
     CurtailmentPolicy,
@@ -103,6 +106,8 @@ class WildDay:
             (self.read_meter, 1.0),
             (self.reject, 0.3),
             (self.repeat, 0.5),
+            (self.guard, 1.0),
+            (self.lose, 0.5),
         ]
         self._steps = [step for step, _ in steps]
         self._odds = np.array([odd for _, odd in steps]) / sum(odd for _, odd in steps)
@@ -218,6 +223,28 @@ class WildDay:
 
     def reject(self) -> None:
         self.market.do(RejectMessage("p0", f"x{self.ids}", "malformed", "no JSON"))
+
+    def guard(self) -> None:
+        """Guard a session of one of two devices, mostly a new one."""
+        owner, device = self.rng.integers(POINTS - 1), [None, "d1"][self.rng.integers(2)]
+        on_disconnect = OnDisconnect.KEEP if self.rng.random() < 0.3 else OnDisconnect.CANCEL
+        silent_s = None if self.rng.random() < 0.5 else 4 + self._watts(20)
+        session = f"s{self.ids - self.rng.integers(9)}"
+        self.market.do(
+            SetSafeguard(f"p{owner}", f"g{self.ids}", session, device, on_disconnect, silent_s)
+        )
+
+    def lose(self) -> None:
+        """Lose a session that is guarded, if there is one, in a way that may count."""
+        guarded = [
+            (f"p{owner}", each.session)
+            for owner in range(POINTS - 1)
+            for each in self.market.exchange.state.safeguards.of(f"p{owner}")
+        ]
+        if guarded:
+            lost = guarded[self.rng.integers(len(guarded))]
+            reason = CancelReason.SILENT if self.rng.random() < 0.3 else CancelReason.DISCONNECTED
+            self.market.do(LoseSession(*lost, reason))
 
     def _order(self) -> Any:
         orders = list(self.market.exchange.state.orders.values())

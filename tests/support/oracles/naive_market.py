@@ -9,7 +9,8 @@ trade, and the stories of an event must agree:
 
     ("accepted", order), ("refused", reason), ("traded", taker, ((order, watts, pays), ...)),
     ("amended", order before, order, watts left), ("refilled", order before, order, watts shown),
-    ("cancelled", order, watts left, reason)
+    ("cancelled", order, watts left, reason),
+    ("guarded", owner, session), ("lost", owner, session, orders)
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from naive_program import best, is_conditional
 
 from exchange.vocabulary import events as happened
+from exchange.vocabulary import safeguard_events as guarding
 
 Book = tuple[int, str]
 """An interval, counted from 0, and a direction."""
@@ -51,6 +53,11 @@ def story_of(events: Iterable[happened.Event]) -> Story:
                 found.append(("refilled", *orders, event.displayed_w))
             case happened.OrderCancelled():
                 found.append(("cancelled", event.order_id, event.remaining_w, event.reason.value))
+            case guarding.SafeguardSet():
+                found.append(("guarded", int(event.participant[1:]), event.session))
+            case guarding.SessionLost():
+                owner = int(event.participant[1:])
+                found.append(("lost", owner, event.session, event.orders))
             case _:
                 found.append((type(event).__name__,))
     return found
@@ -132,6 +139,9 @@ class NaiveMarket:
     now: int = 0
     by_price_and_time: int = 0
     by_best_gain: int = 0
+    guards: list[tuple[int, str, str, bool, bool]] = field(default_factory=list)
+    """Owner, device, session, and whether a broken connection and silence lose it."""
+    broken: set[tuple[int, str]] = field(default_factory=set)
 
     def submit(
         self,
@@ -262,6 +272,47 @@ class NaiveMarket:
         self._cancel(self._named(name), "requested")
         self._clear(None, self.orders)
         return self.log
+
+    def guard(
+        self, owner: int, device: str, session: str, broken: bool, silent: bool, *, seen: Story
+    ) -> Story:
+        """Guard a session of a device: it is lost when it is broken, or silent."""
+        self._begin(seen)
+        wanted = broken or silent
+        if wanted and (owner, session) in self.broken:
+            self.log.append(("refused", "session_lost"))
+            return self.log
+        mine = [g for g in self.guards if g[0] == owner]
+        gone = [g for g in mine if g[2] == session or (wanted and g[1] == device)]
+        if wanted and len(mine) - len(gone) >= 8:
+            self.log.append(("refused", "too_many_safeguards"))
+            return self.log
+        self.guards = [g for g in self.guards if g not in gone]
+        if wanted:
+            self.guards.append((owner, device, session, broken, silent))
+        self.log.append(("guarded", owner, session))
+        return self.log
+
+    def lose(self, owner: int, session: str, reason: str, *, seen: Story) -> Story:
+        """Let a session break or be silent: where that is guarded, all its owner's orders go."""
+        self._begin(seen)
+        for guard in self.guards:
+            if guard[0] == owner and guard[2] == session:
+                if not guard[3 if reason == "disconnected" else 4]:
+                    return self.log
+                units = sorted({o.unit for o in self.orders if o.owner == owner}, key=self._oldest)
+                for unit in units:
+                    self._cancel(next(o for o in self.orders if o.unit == unit), reason)
+                self.guards.remove(guard)
+                if reason == "disconnected":
+                    self.broken.add((owner, session))
+                self.log.append(("lost", owner, session, len(units)))
+                self._clear(None, self.orders)
+                return self.log
+        return self.log
+
+    def _oldest(self, unit: int) -> int:
+        return min(o.number for o in self.orders if o.unit == unit)
 
     def resting(self) -> list[tuple[int, int, int, int]]:
         """Return number, price, watts left and watts shown of every open order, oldest first."""

@@ -21,6 +21,7 @@ from wild_days import WildDay
 from exchange.vocabulary.commands import (
     AcceptLoss,
     HaltTrading,
+    LoseSession,
     MassCancel,
     OpenSession,
     ResumeTrading,
@@ -28,10 +29,12 @@ from exchange.vocabulary.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SetSafeguard,
     SubmitJoint,
 )
 from exchange.vocabulary.network_port import NetworkPort
 from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import (
     BuyBack,
     ConnectionTerms,
@@ -123,6 +126,12 @@ def _trade_every_way(market: Market) -> None:
     market.sell(0, "20@890", client_order_id="x1")
     market.amend(0, "x1", 30, 880)
     market.cancel(0, "x1")
+    for owner, device, silent_s in ((0, None, None), (1, "van", 25), (2, "battery", 30)):
+        guard = (f"p{owner}", f"g{owner}", f"s{owner}", device, OnDisconnect.CANCEL, silent_s)
+        market.do(SetSafeguard(*guard))
+    market.sell(0, "20@880")
+    market.do(LoseSession("p0", "s0", CancelReason.DISCONNECTED))
+    market.do(LoseSession("p1", "s1", CancelReason.SILENT))
     market.sell(0, "20@890")
     market.sell(0, "10@870")
     market.do(MassCancel("p0", market.new_id(), side=Side.SELL))

@@ -20,9 +20,16 @@ from exchange.vocabulary import commands as c
 from exchange.vocabulary import events as e
 from exchange.vocabulary import settlement_events as s
 from exchange.vocabulary.orders import AnsweredRequest, Leg, OrderTerms
-from exchange.vocabulary.reasons import AlarmKind, CancelReason, Phase, RefusalReason
+from exchange.vocabulary.reasons import (
+    AlarmKind,
+    CancelReason,
+    OnDisconnect,
+    Phase,
+    RefusalReason,
+)
 from exchange.vocabulary.recovery_events import LossAccepted
 from exchange.vocabulary.rules import BuyBack, PriceCollar, RiskLimits
+from exchange.vocabulary.safeguard_events import SafeguardSet, SessionLost
 from gateway.ports import JournalEntry
 from orderbook.order import OrderConditions, SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction, Envelope
@@ -94,6 +101,7 @@ CONTENTS = {
     "buy-back": "35f3003be7561ddc35da030708a716af",
     "reading": "3008edc7994dbc1ef92699c4445a90bb",
     "message": "a0ad851f63ec025e70cb2b2c8067b1ee",
+    "safeguard": "7f67270f7a9dcea9ba4df99e414686cf",
 }
 """Digests of the requests below, by which a request that is sent again is known."""
 
@@ -398,11 +406,53 @@ _WORDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
     ),
 )
 
+_GUARD = SafeguardSet(
+    **_AT,
+    answers=AnsweredRequest("safeguard", "x7", CONTENTS["safeguard"]),
+    participant="p1",
+    session="s:1",
+    device="battery",
+    on_disconnect=OnDisconnect.CANCEL,
+    silent_s=30,
+)
+_LOST = SessionLost(
+    **_AT, participant="p1", session="s:1", reason=CancelReason.DISCONNECTED, orders=LARGE
+)
+
+_SAFEGUARDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
+    (
+        c.SetSafeguard("p1", "x7", "s:1", "battery", OnDisconnect.CANCEL, 30),
+        (_refused("p1", "x7", "safeguard", "safeguard"),),
+    ),
+    (
+        c.SetSafeguard("p1", "x8", "s:2", None, OnDisconnect.KEEP, None),
+        (_GUARD, replace(_GUARD, device=None, on_disconnect=OnDisconnect.KEEP, silent_s=None)),
+    ),
+    (
+        c.LoseSession("p1", "s:1", CancelReason.DISCONNECTED),
+        (replace(_CANCELLED, reason=CancelReason.DISCONNECTED), _LOST),
+    ),
+    (
+        c.LoseSession("p1", "s:1", CancelReason.SILENT),
+        (
+            replace(_CANCELLED, reason=CancelReason.SILENT),
+            replace(_LOST, reason=CancelReason.SILENT),
+        ),
+    ),
+    (
+        c.AdvanceTime(),
+        (
+            replace(_REFUSED, reason=RefusalReason.SESSION_LOST),
+            replace(_REFUSED, reason=RefusalReason.TOO_MANY_SAFEGUARDS),
+        ),
+    ),
+)
+
 
 def pinned_entries() -> list[JournalEntry]:
     """Return the entries, numbered as their lines are; the first ones are of the oldest version."""
     of_events = [(c.AdvanceTime(), (event,)) for event in _EVENTS]
-    return list(_numbered([*_COMMANDS, *of_events, *_WORDS]))
+    return list(_numbered([*_COMMANDS, *of_events, *_WORDS, *_SAFEGUARDS]))
 
 
 def _numbered(

@@ -16,6 +16,7 @@ from exchange.vocabulary.commands import (
     CloseGate,
     Command,
     HaltTrading,
+    LoseSession,
     MassCancel,
     OpenSession,
     RejectMessage,
@@ -23,11 +24,13 @@ from exchange.vocabulary.commands import (
     SetKillSwitch,
     SetPriceCollar,
     SetRiskLimits,
+    SetSafeguard,
     SubmitJoint,
     SubmitOrder,
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.orders import Leg, OrderTerms
+from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import PriceCollar, RiskLimits
 from gateway.messages import market_data, participant_reports
 from gateway.messages.area_state import EnvelopeMessage, SessionMessage
@@ -55,6 +58,8 @@ FORMS: dict[str, TypeAdapter[Any]] = {
         | participant_reports.RefilledReport
         | participant_reports.CancelledReport
         | participant_reports.MassCancelledReport
+        | participant_reports.SafeguardReport
+        | participant_reports.SessionLostReport
         | participant_reports.ReducedReport
         | participant_reports.TradedReport
         | participant_reports.BlockedReport
@@ -75,6 +80,8 @@ POINT = st.integers(0, POINTS - 1)
 CLIENT_ID = st.integers(0, 99).map(lambda number: f"c{number}")
 
 REQUEST_ID = st.integers(0, 99).map(lambda number: f"r{number}") | CLIENT_ID
+
+SESSION = st.sampled_from(["s0", "s1"])
 
 INTERVAL = st.sampled_from([START, START, LATER])
 
@@ -125,6 +132,21 @@ OTHER = st.one_of(
     st.builds(CancelOrder, WHO, REQUEST_ID, CLIENT_ID),
     st.builds(AmendOrder, WHO, REQUEST_ID, CLIENT_ID, st.integers(1, 60), st.integers(1, 4)),
     st.builds(MassCancel, WHO, REQUEST_ID, st.none() | INTERVAL),
+    st.builds(
+        SetSafeguard,
+        WHO,
+        REQUEST_ID,
+        SESSION,
+        st.none() | st.just("d1"),
+        st.sampled_from(OnDisconnect),
+        st.none() | st.just(5),
+    ),
+    st.builds(
+        LoseSession,
+        WHO,
+        SESSION,
+        st.sampled_from([CancelReason.DISCONNECTED, CancelReason.SILENT]),
+    ),
     st.builds(
         UpdateInterfaceLimits,
         CLIENT_ID,

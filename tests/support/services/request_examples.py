@@ -28,6 +28,16 @@ REQUESTS: dict[str, list[dict[str, Any]]] = {
         {"type": "amend", "request_id": "r1", "client_order_id": "a1", "price": "0.0460"},
         {"type": "cancel", "request_id": "r2", "client_order_id": "a1"},
         {"type": "mass_cancel", "request_id": "r3", "interval": _NOON},
+        {
+            "type": "safeguard",
+            "request_id": "r4",
+            "session": "e7",
+            "device": "battery-1",
+            "on_disconnect": "cancel",
+            "silent_s": 30,
+        },
+        {"type": "disconnected", "session": "e7"},
+        {"type": "alive", "session": "e7"},
     ],
     "limits": [
         {
