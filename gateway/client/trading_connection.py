@@ -92,10 +92,13 @@ class TradingConnection(RequestingClient):
 
     async def _rebuild(self) -> int:
         orders, positions = await self._pages("orders"), await self._pages("positions")
-        gone = {each.client_order_id: each for each in self._orders.rebuild(_with_numbers(orders))}
+        entries = _with_numbers(orders)
+        there = {entry["client_order_id"] for entry, _ in entries}
+        ended = await self._reasons_of_end([key for key in self._orders.open if key not in there])
+        # No report is applied meanwhile, and nothing is awaited from here on.
+        for order in self._orders.rebuild(entries):
+            self._orders.end(order.ended(ended[order.client_order_id]))
         self._positions.rebuild(_with_numbers(positions))
-        for key, why in (await self._reasons_of_end(list(gone))).items():
-            self._orders.end(gone[key].ended(why))
         self._hear_own_envelopes()
         self._note_change()
         return min(int(page["report_sequence"]) for page in orders + positions)
