@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gateway.client.mirrors.report_stream import ReportStream
-from gateway.errors import GatewayError
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.transport.json_listener import OnMessage
@@ -122,8 +121,8 @@ class ReportingClient(ParticipantClient):
             self._doubtful.clear()
             try:
                 await self.catch_up()
-            except GatewayError as error:
-                _LOG.warning("lost reports cannot be recovered yet: %s", error)
+            except Exception as error:
+                _LOG.warning("lost reports cannot be recovered yet: %r", error)
                 self._doubtful.set()
                 await asyncio.sleep(_AFTER_FAILURE_S)
 

@@ -229,10 +229,12 @@ class ParticipantClient(JsonListener):
                 if not is_sent:
                     sent = send()
                     sent.add_done_callback(_look_at_refusal)
-                    await self.wait_while_listening({answer, sent}, again_after_s)
+                    # Until the broker has it the transport takes care of it: a second one would
+                    # only wait behind the first.
+                    await self.wait_while_listening({answer, sent}, None)
                     if sent.cancelled():
                         raise TransportError("the client is closed")
-                    if sent.done() and not answer.done():
+                    if not answer.done():
                         sent.result()  # the broker has it, which is no answer; or refuses it
                 if not answer.done():
                     await self.wait_while_listening({answer}, again_after_s)

@@ -28,6 +28,7 @@ from gateway.errors import PublishRefusedError, RequestRefusedError, TransportEr
 from gateway.messages.topics import Topics
 from gateway.publishing import kept_reports
 from gateway.service.service import Service
+from gateway.transport.mqtt_settings import MqttSettings
 from gateway.transport.participant_client import ParticipantClient
 from orderbook.order import Side
 from security_check.model.limits import InterfaceLimits
@@ -213,11 +214,14 @@ async def test_every_request_of_a_role_is_answered_or_refused(
 
 
 @asynccontextmanager
-async def over_a_link(settings: Any, area: str, **more: Any) -> AsyncIterator[Any]:
-    """A trader whose link can be cut."""
+async def over_a_link(
+    settings: MqttSettings, area: str, *, keeps: bool = False
+) -> AsyncIterator[tuple[TradingClient, WithheldLink]]:
+    """A trader whose link can be cut; ``keeps``: the broker keeps its messages meanwhile."""
+    settings = replace(settings, session_expiry_s=60 if keeps else 0)
     async with (
         WithheldLink(settings) as link,
-        TradingClient(link.settings, area, "p0", **QUICK, **more) as trader,
+        TradingClient(link.settings, area, "p0", **QUICK) as trader,
     ):
         yield trader, link
 
@@ -257,7 +261,7 @@ async def test_a_link_cut_in_a_burst_loses_and_doubles_nothing(
 
     async with (
         serving(area, settings("exchange"), redis_server.url) as service,
-        over_a_link(settings("p0"), area) as (trader, link),
+        over_a_link(settings("p0"), area, keeps=seed == 2) as (trader, link),
         TradingClient(settings("p1"), area, "p1", **QUICK) as other,
         asyncio.timeout(40),
     ):
@@ -286,6 +290,7 @@ async def test_a_link_cut_in_a_burst_loses_and_doubles_nothing(
         await until_equal(other, service, "load:1")
         traded_w = 120 * 7
         assert sum(each.remaining_w for each in trader.orders.values()) == 1200 - traded_w
+        assert trader.reports_given_up == 0
         heard_w = 0
         numbers = []
         while heard_w < traded_w:

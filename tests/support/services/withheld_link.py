@@ -68,25 +68,28 @@ class WithheldLink:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._is_away:
-            writer.close()
+            writer.transport.abort()
             return
         passing = asyncio.create_task(self._pass_both(reader, writer))
         self._connections.add(passing)
         passing.add_done_callback(self._connections.discard)
 
     async def _pass_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        broker = await asyncio.open_connection(self._broker.host, self._broker.port)
-        ways = [
-            asyncio.create_task(self._pass(reader, broker[1], self._passes)),
-            asyncio.create_task(self._pass(broker[0], writer, self._answers_pass)),
-        ]
+        ways: list[asyncio.Task[None]] = []
+        writers = [writer]
         try:
+            broker = await asyncio.open_connection(self._broker.host, self._broker.port)
+            writers.append(broker[1])
+            ways = [
+                asyncio.create_task(self._pass(reader, broker[1], self._passes)),
+                asyncio.create_task(self._pass(broker[0], writer, self._answers_pass)),
+            ]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for way in ways:
                 way.cancel()
-            writer.close()
-            broker[1].close()
+            for each in writers:
+                each.transport.abort()
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: asyncio.Event
