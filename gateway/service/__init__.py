@@ -5,6 +5,7 @@ for their turn, within the rates of ``rate_limiter``; ``outbox`` holds those tha
 broker has them.  ``periodic`` decides what is published by the clock, ``plausible_clock`` guards
 against clocks that jump, and ``reception_watch`` notices when nothing arrives any more.
 ``snapshot_keeper`` decides when the state is kept, ``standby`` follows another's journal.
-``measures`` counts and times what the exchange does, and ``settings`` has the sizes and periods of
-the loop.
+``inner_requests`` are commands from inside the program.  ``measures`` counts and times what the
+exchange does, ``health`` says whether it serves, and ``settings`` has the sizes and periods of the
+loop.
 """
