@@ -5,6 +5,7 @@ for their turn, within the rates of ``rate_limiter``; ``outbox`` holds those tha
 broker has them.  ``periodic`` decides what is published by the clock, ``plausible_clock`` guards
 against clocks that jump, ``reception_watch`` notices when nothing arrives any more, and
 ``silence_watch`` when a guarded device says nothing.  ``snapshot_keeper`` decides when the state is
-kept, ``standby`` follows another's journal.  ``measures`` counts and times what the exchange does,
+kept, ``standby`` follows another's journal.  ``inner_requests`` are commands from inside the
+program.  ``measures`` counts and times what the exchange does, ``health`` says whether it serves,
 and ``settings`` has the sizes and periods of the loop.
 """
