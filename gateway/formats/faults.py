@@ -15,6 +15,7 @@ from security_check.errors import Fault
 # sentence do not know them as a place.
 _MEMBERS = (
     *("submit", "block", "linked", "cancel", "amend", "mass_cancel"),
+    *("safeguard", "disconnected", "alive"),
     *("price_collar", "risk_limits", "kill_switch", "halt", "resume", "buy_back"),
 )
 

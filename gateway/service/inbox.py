@@ -52,7 +52,8 @@ class Inbox:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topics = topics
-        self._known = frozenset(participants) | {TSO, OPERATOR, METERING}
+        self._participants = frozenset(participants)
+        self._known = self._participants | {TSO, OPERATOR, METERING}
         self._settings = settings
         self._clock = clock
         usual = RateLimiter(settings.messages_per_second, settings.burst, clock)
@@ -99,10 +100,10 @@ class Inbox:
     def _is_last_will(self, queue: str, payload: bytes) -> bool:
         """Return whether a message is taken all the same, because it looks like a last will."""
         looks = len(payload) <= _LAST_WILL_BYTES and _LAST_WILL in payload
-        return looks and queue != _STRANGERS and self._wills.allows(queue)
+        return looks and queue in self._participants and self._wills.allows(queue)
 
     def waits(self, sender: str) -> bool:
-        """Return whether messages of a known sender wait.  O(1)."""
+        """Return whether messages of a participant wait.  O(1)."""
         return sender in self._queues
 
     def take(self) -> tuple[str, Incoming] | None:

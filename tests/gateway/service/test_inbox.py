@@ -127,3 +127,25 @@ def test_probes_and_unknown_topics_wait_for_nothing() -> None:
     assert box.put(messages) == messages[:2]
     assert len(box) == 1
     assert box.refusals() == []
+
+
+def test_a_few_last_wills_are_taken_beyond_the_rate() -> None:
+    """Whoever floods and dies is guarded, too; and it is no way around the rate."""
+    clock = Clock()
+    box = inbox(clock)
+    will = b'{"type": "disconnected", "session": "s1"}'
+    box.put([of("p0", k) for k in range(100)])
+    assert box.put([Incoming(PLACES["p0"], will, 100)]) == []
+    found = [box.take() for _ in range(6)]
+    numbers = [each[1].message_id for each in found if each is not None]
+    assert numbers == [0, 1, 2, 3, 4, 100], "behind what came before"
+    most = [Incoming(PLACES["p0"], will, k) for k in range(50)]
+    assert len(box.put(most)) == 50 - 7
+    clock.now += 3  # six messages at the usual rate, of which five at once, and three wills
+    box.put([of("p0") for _ in range(50)])
+    assert len(box.put(most)) == 50 - 3
+    for sender in ("mallory", "operator"):
+        box.put([of(sender) for _ in range(50)])
+        assert len(box.put([Incoming(PLACES[sender], will)])) == 1, sender
+    long = will + b" " * 300
+    assert len(box.put([Incoming(PLACES["p0"], long)])) == 1

@@ -4,51 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import sys
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import gateway_market
 import pytest
 from gateway_market import client, market, order
 from gateway_servers import Mosquitto, RedisServer
+from killed_exchange import Victim, journaled
 from listening import until
 
 from exchange.vocabulary.events import OrderAccepted, Refused, Traded
-from gateway.journal.redis_journal import RedisJournal
 from gateway.ports import JournalEntry
 from gateway.service.core import JournaledExchange
 
 ORDERS = 2000
 KILLS = 5
 PARTICIPANTS = 4
-ROOT = Path(__file__).parents[3]
-
-
-class Victim:
-    """The server process, killed and started again until it is asked to stop."""
-
-    def __init__(self, area: str, mqtt_url: str, redis_url: str) -> None:
-        self._command = [sys.executable, gateway_market.__file__, area, mqtt_url, redis_url]
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        assert self._process.stdout is not None
-        assert await self._process.stdout.readline() == b"ready\n"
-
-    async def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        await self._process.wait()
 
 
 class Customer:
@@ -74,11 +47,6 @@ class Customer:
 
 
 FILL = ("trade_id", "order_id", "client_order_id", "side", "connection_point", "quantity_w")
-
-
-async def journaled(url: str, area: str) -> list[JournalEntry]:
-    async with RedisJournal(url, area, read_only=True) as journal:
-        return [entry async for entry in journal.read()]
 
 
 def fills_of(entries: list[JournalEntry], participant: str) -> Counter[tuple[Any, ...]]:

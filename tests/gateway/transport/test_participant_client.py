@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from gateway_market import START, client, order, serving
-from gateway_servers import MakeSettings, RedisServer
+from gateway_servers import MakeSettings, RedisServer, cut
 from listening import Ear, until
 
 from exchange.vocabulary.commands import OpenSession
@@ -53,6 +53,11 @@ ORDERS: list[tuple[str, dict[str, Any], str]] = [
     ("cancel", {"type": "cancel", "client_order_id": "a"}, "refused"),
     ("mass_cancel", {"type": "mass_cancel"}, "mass_cancelled"),
     ("mass_cancel", {"type": "mass_cancel"}, "refused"),
+    (
+        "safeguard",
+        {"type": "safeguard", "session": "e1", "on_disconnect": "cancel", "silent_s": None},
+        "safeguard",
+    ),
 ]
 """Requests of a participant in this order: kind, message without an id, and type of the answer."""
 
@@ -184,9 +189,8 @@ async def test_ids_of_two_runs_differ_and_a_given_id_stays(embedded_broker: Any,
     for name, requests in EVERY.items():
         for _, message, _ in requests:
             asker = client(embedded_broker.settings(name), area, name)
-            key = IDS.get(name) or (
-                "request_id" if message["type"] in ("amend", "cancel", "mass_cancel") else None
-            )
+            beside = ("amend", "cancel", "mass_cancel", "safeguard")
+            key = IDS.get(name) or ("request_id" if message["type"] in beside else None)
             given = asker.with_id(message)
             assert given == message | {key or "client_order_id": given[key or "client_order_id"]}
             assert asker.with_id(given) is given
@@ -206,3 +210,28 @@ async def test_two_who_wait_for_the_same_request_get_the_same_answer(
             first, second = await asyncio.gather(asker.ask(message), asker.ask(message))
         assert first == second
         assert len(service.core.exchange.state.orders) == 1
+
+
+async def test_a_safeguard_is_set_on_each_connection(
+    broker: MakeSettings, redis_server: RedisServer, area: str
+) -> None:
+    ear = Ear()
+    guard = {"on_disconnect": "cancel", "silent_s": 30, "device": "battery"}
+    async with (
+        serving(area, broker("exchange"), redis_server.url),
+        client(broker("p0"), area, "p0", on_message=ear, safeguard=guard) as p0,
+    ):
+        await p0.ask(order("a", 0, "sell", 1000, "0.05"))
+        former = p0.session
+        cut(p0._transport)
+        await until(lambda: [each["session"] for each in _of_safeguards(ear)][-1] != former)
+        said = _of_safeguards(ear)
+        assert [each["type"] for each in said] == ["safeguard", "session_lost", "safeguard"]
+        assert [each["session"] for each in said] == [former, former, p0.session]
+        assert {name: said[0][name] for name in guard} == guard
+        assert said[1]["orders"] == 1
+
+
+def _of_safeguards(ear: Ear) -> list[Any]:
+    kinds = ("safeguard", "session_lost")
+    return [each for each in ear.on("report/p0") if each["type"] in kinds]

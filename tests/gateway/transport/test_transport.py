@@ -240,6 +240,28 @@ async def test_will_is_published_when_the_connection_breaks(
         assert (await received(reader, 1))[0].payload == b"gone"
 
 
+async def test_each_connection_has_a_last_will_of_its_own(broker: MakeSettings, area: str) -> None:
+    """And what is said on each new connection comes after its former will."""
+    made: list[str] = []
+
+    def will() -> Outgoing:
+        made.append(f"gone {len(made)}")
+        return Outgoing(f"{area}/state", made[-1].encode())
+
+    def say_hello() -> None:
+        mortal.publish([Outgoing(f"{area}/state", made[-1].replace("gone", "hello").encode())])
+
+    mortal = MqttTransport(broker("mortal"), will=will, on_accepted=say_hello)
+    async with MqttTransport(broker("reader"), [f"{area}/+"]) as reader, mortal:
+        heard = [each.payload.decode() for each in await received(reader, 1)]
+        for _ in range(3):
+            cut(mortal)
+            heard += [each.payload.decode() for each in await received(reader, 2)]
+    assert heard == [
+        *("hello 0", "gone 0", "hello 1", "gone 1", "hello 2", "gone 2", "hello 3"),
+    ]
+
+
 async def test_at_most_the_window_is_unconfirmed(broker: MakeSettings, area: str) -> None:
     settings = replace(broker("writer"), inflight_out=7)
     async with MqttTransport(settings) as writer:
