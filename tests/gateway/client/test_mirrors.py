@@ -160,7 +160,7 @@ def follow(commands: list[Command]) -> Iterator[tuple[JournaledExchange, list[Re
         yield core, heard
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(COMMANDS)
 def test_after_each_command_the_mirror_is_the_state(commands: list[Command]) -> None:
     mirror = Mirror()
@@ -181,7 +181,7 @@ def test_after_each_command_the_mirror_is_the_state(commands: list[Command]) -> 
             assert (order.state is OrderState.TRADED) == (order.reason is None)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(COMMANDS, st.randoms(use_true_random=False), st.integers(0, 60))
 def test_lost_doubled_and_exchanged_reports_do_not_show(
     commands: list[Command], chance: random.Random, cut: int
@@ -207,7 +207,7 @@ def test_lost_doubled_and_exchanged_reports_do_not_show(
     assert mirror.applied == list(range(len(heard) - len(mirror.applied) + 1, len(heard) + 1))
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(COMMANDS, st.integers(0, 40), st.integers(1, 8), st.booleans())
 def test_pages_of_different_states_join_without_a_gap(
     commands: list[Command], first: int, later: int, split: bool
@@ -241,7 +241,7 @@ def _number(entry: Report) -> int:
     return number
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(COMMANDS, st.randoms(use_true_random=False))
 def test_books_and_envelopes_are_those_published(
     commands: list[Command], chance: random.Random

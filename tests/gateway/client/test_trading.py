@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -39,7 +39,7 @@ SECOND = OpenSession(
     LATER, LATER + QUARTER, START - timedelta(hours=1), InterfaceLimits(0.98, 1.04)
 )
 RULES = MarketRules(metering=MeteringRules(penalty_price_ticks=5))
-QUICK = {"again_after_s": 0.3}
+QUICK = 0.3
 
 
 def open_in_state(service: Service, participant: str) -> dict[str, tuple[int, int, int]]:
@@ -130,7 +130,7 @@ TRADING: list[tuple[str, Callable[[TradingClient], Any], Any]] = [
     ("buy", lambda c: c.buy("load:0", "withdrawal", 10, "0.01", interval=LATER),
      lambda found: found.legs[0].side is Side.BUY),
     ("a market order", lambda c: c.buy("load:0", "injection", 10, interval=START),
-     "would_cross|.*"),
+     lambda found: found.quantity_w == 10),
     ("an iceberg", lambda c: c.sell("load:0", "injection", 50, "1", interval=START,
                                     displayed_quantity_w=10, client_order_id="ice"),
      lambda found: found.quantity_w == 50),
@@ -152,9 +152,17 @@ TRADING: list[tuple[str, Callable[[TradingClient], Any], Any]] = [
      "not_owner"),
     ("no interval", lambda c: c.buy("load:0", "injection", 1, "1"), "malformed"),
     ("no price", lambda c: c.buy("load:0", "injection", 1, "cheap"), "malformed"),
-    ("an id that was used", lambda c: c.buy("load:0", "injection", 7, "1", client_order_id="a"),
-     "client_order_id_reused|malformed"),
+    ("an id that was used", lambda c: c.buy("load:0", "injection", 7, "1", interval=START,
+                                             client_order_id="a"),
+     "client_order_id_reused"),
 ]  # fmt: skip
+
+
+async def outcome(asked: Awaitable[Any]) -> Any:
+    try:
+        return await asked
+    except RequestRefusedError as refusal:
+        return refusal
 
 
 async def test_every_request_of_a_participant_is_answered_or_refused(
@@ -162,17 +170,17 @@ async def test_every_request_of_a_participant_is_answered_or_refused(
 ) -> None:
     async with serving(area, broker("exchange"), redis_server.url, rules=RULES) as service:
         await service.request(SECOND)
-        async with TradingClient(broker("p0"), area, **QUICK, participant="p0") as trader:
+        async with TradingClient(broker("p0"), area, "p0", again_after_s=QUICK) as trader:
             for what, ask, expected in TRADING:
                 async with asyncio.timeout(10):
-                    try:
-                        found = await ask(trader)
-                    except RequestRefusedError as refusal:
-                        assert isinstance(expected, str), (what, refusal)
-                        assert refusal.reason in expected or "*" in expected, (what, refusal)
-                        assert refusal.detail
-                    else:
-                        assert isinstance(expected, str) or expected(found), (what, found)
+                    found = await outcome(ask(trader))
+                if isinstance(expected, str):
+                    assert isinstance(found, RequestRefusedError), (what, found)
+                    assert found.reason in expected.split(), (what, found)
+                    assert found.detail
+                else:
+                    assert not isinstance(found, RequestRefusedError), (what, found)
+                    assert expected(found), (what, found)
                 await until_equal(trader, service, "load:0")
             assert service.core.exchange.state.orders == {}
 
@@ -183,9 +191,9 @@ async def test_every_request_of_a_role_is_answered_or_refused(
     async with (
         serving(area, broker("exchange"), redis_server.url, rules=RULES) as service,
         asyncio.timeout(20),
-        DsoClient(broker("operator"), area, **QUICK) as dso,
-        TsoClient(broker("tso"), area, **QUICK) as tso,
-        MeterClient(broker("metering"), area, **QUICK) as meter,
+        DsoClient(broker("operator"), area, again_after_s=QUICK) as dso,
+        TsoClient(broker("tso"), area, again_after_s=QUICK) as tso,
+        MeterClient(broker("metering"), area, again_after_s=QUICK) as meter,
         MarketClient(broker("observer"), area) as market,
     ):
         reports = dso.reports()
@@ -221,7 +229,7 @@ async def over_a_link(
     settings = replace(settings, session_expiry_s=60 if keeps else 0)
     async with (
         WithheldLink(settings) as link,
-        TradingClient(link.settings, area, "p0", **QUICK) as trader,
+        TradingClient(link.settings, area, "p0", again_after_s=QUICK) as trader,
     ):
         yield trader, link
 
@@ -234,19 +242,19 @@ async def test_a_link_cut_before_the_answer_places_an_order_once(
         over_a_link(broker("p0"), area) as (trader, link),
         asyncio.timeout(20),
     ):
-        for withhold in (link.withhold_answers, link.withhold):
+        orders = service.core.exchange.state.orders
+        for number, withhold in enumerate((link.withhold_answers, link.withhold)):
             withhold()
-            orders = len(service.core.exchange.state.orders)
             waiting = asyncio.create_task(trader.sell("load:0", "injection", 10, "0.05"))
             if withhold == link.withhold_answers:
-                await until(lambda: len(service.core.exchange.state.orders) == orders + 1)
+                await until(lambda: len(orders) == 1)
             await asyncio.sleep(0.1)
-            assert not waiting.done()
+            assert (len(orders), waiting.done()) == (1, False)
             await link.cut()
             order = await waiting
             assert order.is_open
             await until_equal(trader, service, "load:0")
-        assert len(service.core.exchange.state.orders) == 2
+            assert len(orders) == number + 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -262,7 +270,7 @@ async def test_a_link_cut_in_a_burst_loses_and_doubles_nothing(
     async with (
         serving(area, settings("exchange"), redis_server.url) as service,
         over_a_link(settings("p0"), area, keeps=seed == 2) as (trader, link),
-        TradingClient(settings("p1"), area, "p1", **QUICK) as other,
+        TradingClient(settings("p1"), area, "p1", again_after_s=QUICK) as other,
         asyncio.timeout(40),
     ):
         fills = trader.fills()
@@ -309,7 +317,7 @@ async def test_reports_lost_while_the_link_is_away_are_recovered(
     async with (
         serving(area, broker("exchange"), redis_server.url) as service,
         over_a_link(broker("p0"), area) as (trader, link),
-        TradingClient(broker("p1"), area, "p1", **QUICK) as other,
+        TradingClient(broker("p1"), area, "p1", again_after_s=QUICK) as other,
         asyncio.timeout(20),
     ):
         reports = trader.reports()
@@ -337,7 +345,7 @@ async def test_one_report_that_is_lost_is_asked_for(
     take = ParticipantClient._take
 
     def forgetful(client: Any, topic: str, content: Any) -> None:
-        number = (content or {}).get("sequence")
+        number = int((content or {}).get("sequence", 0))
         if topic.endswith("report/p0") and number % 3 == 0 and number not in lost:
             lost.append(number)
             return
@@ -367,7 +375,7 @@ async def test_where_reports_are_kept_no_more_the_mirror_is_made_anew(
     async with (
         serving(area, settings("exchange"), redis_server.url) as service,
         over_a_link(settings("p0"), area) as (trader, link),
-        TradingClient(settings("p1"), area, "p1", **QUICK) as other,
+        TradingClient(settings("p1"), area, "p1", again_after_s=QUICK) as other,
         asyncio.timeout(20),
     ):
         for number in range(9):
@@ -393,7 +401,7 @@ async def test_a_restart_of_the_exchange_shows_in_nothing_but_time(
 ) -> None:
     async with asyncio.timeout(40):
         async with serving(area, broker("exchange"), redis_server.url):
-            trader = TradingClient(broker("p0"), area, "p0", **QUICK)
+            trader = TradingClient(broker("p0"), area, "p0", again_after_s=QUICK)
             await trader.__aenter__()
             await trader.sell("load:0", "injection", 10, "0.05", client_order_id="before")
         meanwhile = asyncio.create_task(
@@ -406,14 +414,14 @@ async def test_a_restart_of_the_exchange_shows_in_nothing_but_time(
             await trader.sell("load:0", "injection", 30, "0.05", client_order_id="after")
             await until_equal(trader, service, "load:0")
             assert list(trader.orders) == ["before", "meanwhile", "after"]
-            async with TradingClient(broker("p0-again"), area, "p0", **QUICK) as again:
+            async with TradingClient(broker("p0-again"), area, "p0", again_after_s=QUICK) as again:
                 assert open_in_mirror(again) == open_in_mirror(trader)
                 repeated = await again.sell(
                     "load:0", "injection", 10, "0.05", client_order_id="before"
                 )
                 assert repeated == trader.order("before")
                 await again.cancel("before")
-            async with TradingClient(broker("p0-third"), area, "p0", **QUICK) as third:
+            async with TradingClient(broker("p0-third"), area, "p0", again_after_s=QUICK) as third:
                 ended = await third.sell(
                     "load:0", "injection", 10, "0.05", client_order_id="before"
                 )
@@ -426,7 +434,7 @@ async def test_without_an_exchange_a_client_says_so(
     mosquitto: Mosquitto, area: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(mosquitto.settings(area), connect_within_s=0.3)
-    with pytest.raises(TransportError, match=f"no exchange of the area {area} answered within 0.3"):
+    with pytest.raises(TransportError, match=f"no exchange of the area {area} answered"):
         async with TradingClient(settings, area, "p0"):
             pass
 
@@ -454,5 +462,5 @@ async def test_a_message_that_the_broker_refuses_is_an_error(tmp_path: Any, area
         settings = server.settings("p1", 5)
         asker = ParticipantClient(replace(settings, username="p1"), topics, "p0")
         async with asyncio.timeout(10), asker:
-            with pytest.raises(PublishRefusedError, match="not authorised|not authorized"):
+            with pytest.raises(PublishRefusedError, match="not authori"):
                 await asker.ask({"type": "cancel", "client_order_id": "a"})

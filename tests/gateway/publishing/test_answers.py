@@ -37,6 +37,7 @@ from exchange.vocabulary.rules import (
 from exchange.vocabulary.settlement_events import StatementIssued
 from gateway.messages.catalogue import CHANNELS
 from gateway.messages.requests import Reader
+from gateway.messages.safeguard_requests import SignOfLife
 from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry, Outgoing
 from gateway.publishing import answers, kept_reports
@@ -476,7 +477,9 @@ def test_controls_are_those_in_force() -> None:
 
     def control(number: int, content: Content) -> None:
         message = {**content, "control_id": f"c{number}"}
-        entry, _ = core.handle(reader.read(OPERATOR, json.dumps(message).encode()), NOW)
+        command = reader.read(OPERATOR, json.dumps(message).encode())
+        assert not isinstance(command, SignOfLife)
+        entry, _ = core.handle(command, NOW)
         assert entry is not None
         assert not any(isinstance(event, Refused) for event in entry.events), entry
 

@@ -229,7 +229,7 @@ async def test_a_restart_answers_from_the_journal() -> None:
 def test_queries_do_not_show_that_orders_arrive() -> None:
     """They have a subscription of their own, which may work where that of orders does not."""
     topics = MADE.topics
-    periodic = PeriodicMessages(topics, ServiceSettings(silent_after_s=1.0))
+    periodic = PeriodicMessages(topics, ServiceSettings(silent_after_s=1.0), lambda _: b"")
     periodic.heard([topics.probe])
     core = JournaledExchange(MADE)
     periodic.due(core, 100.0, GATE - HOUR, connected=True)

@@ -27,7 +27,7 @@ class WithheldLink:
         self._answers_pass = asyncio.Event()
         self._answers_pass.set()
         self._is_away = False
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
@@ -58,9 +58,10 @@ class WithheldLink:
         self._is_away = False
 
     async def cut(self) -> None:
-        connections = set(self._connections)
-        for connection in connections:
+        connections = dict(self._connections)
+        for connection, writer in connections.items():
             connection.cancel()
+            writer.transport.abort()  # it may not have begun yet
         if connections:
             await asyncio.wait(connections)
         self._passes.set()
@@ -71,8 +72,8 @@ class WithheldLink:
             writer.transport.abort()
             return
         passing = asyncio.create_task(self._pass_both(reader, writer))
-        self._connections.add(passing)
-        passing.add_done_callback(self._connections.discard)
+        self._connections[passing] = writer
+        passing.add_done_callback(lambda done: self._connections.pop(done, None))
 
     async def _pass_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ways: list[asyncio.Task[None]] = []
