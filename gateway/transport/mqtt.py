@@ -279,7 +279,7 @@ class MqttTransport:
         loop = asyncio.get_running_loop()
         wait_s = _FIRST_WAIT_S
         while True:
-            began, connections = loop.time(), self._connection
+            began, connections, version = loop.time(), self._connection, self._version
             link = self._link = MqttConnection(
                 self._settings, self._version, self._tls, self._handlers
             )
@@ -288,7 +288,8 @@ class MqttTransport:
             self._publications.interrupt()
             if loop.time() - began > _LASTING_S and self._connection > connections:
                 wait_s = _FIRST_WAIT_S
-            _LOG.warning("MQTT connection: %s; trying again in %.2f s", why, wait_s)
+            level = logging.WARNING if version == self._version else logging.INFO
+            _LOG.log(level, "MQTT connection: %s; trying again in %.2f s", why, wait_s)
             self._last_failure = f"; the last attempt: {why}"
             await asyncio.sleep(wait_s)
             longest_s = self._settings.longest_backoff_s
