@@ -93,7 +93,7 @@ async def test_lines_are_carried_out_and_reports_told(
     for words in (
         "order 1: sell 1,000 W of load:0 injection at 0.0500, 01 Jun 12:00: open, 1,000 W left",
         "499,999,600",
-        "fallback: not confirmed",
+        "fallback: no interval",
         "buy POINT DIRECTION WATTS [PRICE] [INTERVAL]",
         "sell 900 W of load:0 injection at 0.0700, 01 Jun 12:00: open, 500 W left",
         "cancelled, requested, 500 W left",
