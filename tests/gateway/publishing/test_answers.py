@@ -7,6 +7,7 @@ import random
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from linear_grid import LinearGrid
 from queried_mirror import ORDER_KEYS, Content, Mirror
-from report_forms import COMMANDS, OPENINGS, POINTS
+from report_forms import COMMANDS, LATER, OPENINGS, POINTS
 from sampling import examples
 from wild_days import WildDay
 
@@ -41,7 +42,7 @@ from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry, Outgoing
 from gateway.publishing import answers, kept_reports
 from gateway.service.core import ExchangeSetup, JournaledExchange, restored
-from orderbook.order import Side
+from orderbook.order import OrderConditions, Side
 from security_check.model.envelope import Direction
 
 FORM = {channel.name: channel.adapter() for channel in CHANNELS}["answers"]
@@ -683,3 +684,62 @@ def test_a_bug_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert (answer["query_id"], answer["refused"]) == ("q1", "malformed")
     assert "internal error" in answer["detail"]
     assert "a query of p0 failed" in caplog.text
+
+
+def test_pages_of_a_book_are_in_the_order_of_prices() -> None:
+    core = JournaledExchange(market("a"))
+    core.handle(OPENING, NOW)
+    wanted = [(Side.BUY, ticks) for ticks in range(12)]
+    wanted += [(Side.SELL, ticks) for ticks in range(12, 18)]
+    for number, (side, ticks) in enumerate(wanted):
+        terms = OrderTerms(f"load:{number % 6}", Direction.INJECTION, START, side, 5, ticks)
+        core.handle(SubmitOrder(f"p{number % 6}", f"a{number}", terms), NOW)
+    expected = [("buy", ticks) for ticks in range(11, -1, -1)]
+    expected += [("sell", ticks) for ticks in range(12, 18)]
+    for size in (100, 300, 60_000):
+        with small_pages(size):
+            levels = entries(core, TSO, "book", **MORE["book"])
+        found = [(each["side"], int(Decimal(each["price"]) * 10_000)) for each in levels]
+        assert found == expected
+
+
+def test_positions_of_many_points_and_intervals_are_in_order() -> None:
+    """An aggregator's pages begin in the middle of an interval; limits and claims are its own."""
+    made = market("a", 7)
+    terms = [replace(each, participant="p0") for each in made.terms[:5]] + list(made.terms[5:])
+    core = JournaledExchange(replace(made, terms=terms))
+    for opening in OPENINGS:
+        core.handle(opening, NOW)
+    for number, side in enumerate((Side.BUY, Side.SELL, Side.SELL)):
+        order = OrderTerms("load:3", Direction.WITHDRAWAL, START, side, 7, 3 + 2 * number)
+        core.handle(SubmitOrder("p0", f"a{number}", order), NOW)
+    for size in (500, 1_400, 60_000):
+        with small_pages(size):
+            found = entries(core, "p0", "positions")
+        assert [(each["interval"], each["connection_point"]) for each in found] == [
+            (format_time(start), f"load:{k}") for start in (START, LATER) for k in range(5)
+        ]
+        for each in found:
+            claims = each["connection_point"] == "load:3" and each["interval"] == format_time(START)
+            assert each["withdrawal_wanted_w"] == (7 if claims else 0)
+            assert each["withdrawal_offered_w"] == (14 if claims else 0)
+            assert each["injection_wanted_w"] == each["injection_offered_w"] == 0
+            assert each["injection_capacity_w"] == each["withdrawal_capacity_w"] == 10**9
+            assert each["injection_limit_w"] == each["withdrawal_limit_w"] == 5 * 10**8
+            assert each["injection_fallback_w"] == 0
+            assert each["end"] > each["interval"] > each["gate_closes_at"]
+
+
+def test_an_iceberg_says_what_it_shows() -> None:
+    core = JournaledExchange(market("a"))
+    core.handle(OPENING, NOW)
+    hidden = OrderConditions(displayed_w=10)
+    terms = OrderTerms("load:0", Direction.INJECTION, START, Side.SELL, 35, 4, conditions=hidden)
+    core.handle(SubmitOrder("p0", "a", terms), NOW)
+    shown = []
+    for k in range(4):
+        (entry,) = entries(core, "p0", "orders")
+        shown.append((entry["remaining_w"], entry["shown_w"], entry["displayed_quantity_w"]))
+        bid = OrderTerms("load:1", Direction.INJECTION, START, Side.BUY, 8, 4)
+        core.handle(SubmitOrder("p1", f"b{k}", bid), NOW)
+    assert shown == [(35, 10, 10), (27, 2, 10), (19, 10, 10), (11, 2, 10)]
