@@ -24,7 +24,7 @@ from wild_days import WildDay
 
 from exchange.accounts.ledger import Account
 from exchange.accounts.statements import Statements
-from exchange.vocabulary.commands import Command, SubmitOrder
+from exchange.vocabulary.commands import Command, HaltTrading, SubmitOrder
 from exchange.vocabulary.events import Event, Refused
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.orders import OrderTerms
@@ -687,15 +687,17 @@ def test_a_bug_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_pages_of_a_book_are_in_the_order_of_prices() -> None:
+    """Also where bids and offers cross, because trading is halted."""
     core = JournaledExchange(market("a"))
     core.handle(OPENING, NOW)
-    wanted = [(Side.BUY, ticks) for ticks in range(12)]
-    wanted += [(Side.SELL, ticks) for ticks in range(12, 18)]
-    for number, (side, ticks) in enumerate(wanted):
-        terms = OrderTerms(f"load:{number % 6}", Direction.INJECTION, START, side, 5, ticks)
-        core.handle(SubmitOrder(f"p{number % 6}", f"a{number}", terms), NOW)
+    core.handle(HaltTrading("c1"), NOW)
+    wanted = [(Side.BUY, ticks, number % 3) for number, ticks in enumerate(range(12))]
+    wanted += [(Side.SELL, ticks, 3 + number % 3) for number, ticks in enumerate(range(6, 18))]
+    for number, (side, ticks, point) in enumerate(wanted):
+        terms = OrderTerms(f"load:{point}", Direction.INJECTION, START, side, 5, ticks)
+        core.handle(SubmitOrder(f"p{point}", f"a{number}", terms), NOW)
     expected = [("buy", ticks) for ticks in range(11, -1, -1)]
-    expected += [("sell", ticks) for ticks in range(12, 18)]
+    expected += [("sell", ticks) for ticks in range(6, 18)]
     for size in (100, 300, 60_000):
         with small_pages(size):
             levels = entries(core, TSO, "book", **MORE["book"])
