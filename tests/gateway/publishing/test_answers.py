@@ -537,7 +537,7 @@ def check_kept(
     size = 0
     for place, number in enumerate(kept):
         size += len(published[number])
-        if place and size > 3_000:
+        if size > 3_000:
             kept = kept[:place]
             break
     oldest = kept[-1] if kept else newest + 1
@@ -692,13 +692,13 @@ def test_pages_of_a_book_are_in_the_order_of_prices() -> None:
     core.handle(OPENING, NOW)
     core.handle(HaltTrading("c1"), NOW)
     wanted = [(Side.BUY, ticks, number % 3) for number, ticks in enumerate(range(12))]
-    wanted += [(Side.SELL, ticks, 3 + number % 3) for number, ticks in enumerate(range(6, 18))]
+    wanted += [(Side.SELL, ticks, 3 + number % 3) for number, ticks in enumerate(range(12))]
     for number, (side, ticks, point) in enumerate(wanted):
         terms = OrderTerms(f"load:{point}", Direction.INJECTION, START, side, 5, ticks)
         core.handle(SubmitOrder(f"p{point}", f"a{number}", terms), NOW)
     expected = [("buy", ticks) for ticks in range(11, -1, -1)]
-    expected += [("sell", ticks) for ticks in range(6, 18)]
-    for size in (100, 300, 60_000):
+    expected += [("sell", ticks) for ticks in range(12)]
+    for size in (100, 320, 450, 900, 60_000):
         with small_pages(size):
             levels = entries(core, TSO, "book", **MORE["book"])
         found = [(each["side"], int(Decimal(each["price"]) * 10_000)) for each in levels]
