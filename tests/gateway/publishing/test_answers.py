@@ -216,7 +216,7 @@ def wild_day(seed: int, steps: int) -> tuple[JournaledExchange, list[tuple[Comma
     return core, made.commands
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(COMMANDS, st.integers(0, 2**32), st.sampled_from([300, 900, 60_000]))
 def test_a_mirror_by_queries_and_reports_is_exact(
     commands: list[Command], seed: int, size: int
@@ -227,7 +227,7 @@ def test_a_mirror_by_queries_and_reports_is_exact(
         follow(core, timed, seed)
 
 
-@settings(max_examples=examples(12), deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.integers(0, 2**32))
 def test_a_mirror_is_exact_through_auctions_curtailments_and_controls(seed: int) -> None:
     core, commands = wild_day(seed, 60)
@@ -266,7 +266,7 @@ MORE: dict[str, dict[str, Any]] = {
 }
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(COMMANDS, st.sampled_from([400, 60_000]))
 def test_answers_name_no_other_participant_and_change_nothing(
     commands: list[Command], size: int
@@ -310,7 +310,7 @@ def _books(ticks: int, rules: MarketRules) -> str:
     return f"{rules.amount_in_eur(ticks):f}"
 
 
-@settings(max_examples=examples(8), deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(st.integers(0, 2**32))
 def test_statements_limits_session_and_books_are_those_of_the_events(seed: int) -> None:
     """The oracles: statements made of the journal alone, and the last messages published."""
@@ -408,7 +408,7 @@ def check_public(core: JournaledExchange, session: Content) -> None:
             assert offers == sorted(offers)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(COMMANDS)
 def test_outcomes_of_requests_are_those_of_the_reports(commands: list[Command]) -> None:
     core = JournaledExchange(market("a", POINTS))
@@ -499,7 +499,7 @@ def test_controls_are_those_in_force() -> None:
 # -- reports that are kept -----------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(COMMANDS, st.integers(1, 60), st.integers(0, 40))
 def test_reports_are_the_very_messages_that_were_published(
     commands: list[Command], since: int, restart_after: int
@@ -654,7 +654,7 @@ BYTES = st.one_of(
 )
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(BYTES, st.sampled_from(["p0", TSO, OPERATOR, METERING, "mallory"]))
 def test_any_bytes_are_answered(payload: bytes, sender: str) -> None:
     core = SERVED
