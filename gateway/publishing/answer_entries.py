@@ -41,6 +41,7 @@ from gateway.messages.queries import (
     StatementQuery,
 )
 from gateway.publishing.publisher import Publisher
+from orderbook.book import OrderBook
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
@@ -49,8 +50,6 @@ Entry = dict[str, Any] | bytes
 
 Listed = Iterable[tuple[str, Entry]]
 """Entries with their keys, in the order of keys."""
-
-_TICKS = 2**41  # above every limit price, so that a price becomes a number without a sign
 
 
 class AnswerEntries:
@@ -105,14 +104,26 @@ class AnswerEntries:
                 yield str(number), self._joint_order(order)
 
     def _order(self, order: Order) -> Entry:
-        form, conditions = answers.OpenOrder, order.conditions
-        return form.entries_of(order) | {
-            **form.entries_of(conditions),
+        conditions = order.conditions
+        return {
             "type": "accepted",
+            "client_order_id": order.client_order_id,
+            "order_id": order.order_id,
+            "connection_point": order.connection_point,
+            "direction": order.direction,
+            "interval": order.interval,
+            "side": order.side,
+            "quantity_w": order.quantity_w,
+            "remaining_w": order.remaining_w,
             "shown_w": order.displayed_w,
             "price": self._publisher.price(order.limit_price_ticks),
+            "time_in_force": order.time_in_force,
+            "expires_at": order.expires_at,
+            "post_only": conditions.post_only,
+            "all_or_none": conditions.all_or_none,
             "minimum_quantity_w": conditions.minimum_w,
             "displayed_quantity_w": conditions.displayed_w,
+            "self_trade_prevention": conditions.self_trade_prevention,
         }
 
     def _joint_order(self, first: Order) -> Entry:
@@ -129,11 +140,13 @@ class AnswerEntries:
 
     def _positions(self, sender: str, place: str) -> Listed:
         points = sorted(self._state.participants[sender])
+        first, _, first_point = place.partition("/")
         for start, session in self._open_sessions():
-            for point in points:
-                key = f"{start}/{point}"
-                if key >= place:
-                    yield key, _position(session, point)
+            if start < first:
+                continue
+            skipped = bisect_left(points, first_point) if start == first else 0
+            for point in islice(points, skipped, None):
+                yield f"{start}/{point}", _position(session, point)
 
     def _reports(self, sender: str, first: int) -> tuple[dict[str, Any], Listed]:
         kept, newest = self._publisher.kept_reports, self._publisher.report_sequence(sender)
@@ -193,22 +206,34 @@ class AnswerEntries:
                 yield f"{name}/{format_time(start)}", entry
 
     def _book(self, query: BookQuery, place: str) -> tuple[dict[str, Any], Listed]:
-        depth = self._publisher.books.depth((query.interval, query.direction))
-        if depth is None:
+        sequence = self._publisher.books.sequence((query.interval, query.direction))
+        if sequence is None:
             raise InvalidMessageError(
                 f"interval: {format_time(query.interval)} is not open for trading",
                 RefusalReason.UNKNOWN_INTERVAL,
             )
-        sequence, levels = depth
-        listed = (
-            (
-                _level_key(side, ticks),
-                {"side": side, "price": self._publisher.price(ticks), "quantity_w": quantity_w},
-            )
-            for side, ticks, quantity_w in levels
-        )
         more = {"direction": query.direction, "interval": query.interval, "sequence": sequence}
-        return more, _from(place, listed)
+        # The firm orders are those that are displayed.
+        return more, self._levels(
+            self._state.sessions[query.interval].books[query.direction], place
+        )
+
+    def _levels(self, book: OrderBook[Order], place: str) -> Listed:
+        """Yield the price levels of a book: bids from the best down, offers from the best up."""
+        first, _, ticks = place.partition("/")
+        for side in Side:
+            if side.value < first:
+                continue
+            since = int(ticks) if side.value == first else None
+            for level in book.levels(side, since):
+                yield (
+                    f"{side.value}/{level.limit_price_ticks}",
+                    {
+                        "side": side,
+                        "price": self._publisher.price(level.limit_price_ticks),
+                        "quantity_w": level.quantity_w,
+                    },
+                )
 
     def _session(self, place: str) -> tuple[dict[str, Any], Listed]:
         more = {"status": "online", **self._publisher.session_entries()}
@@ -279,12 +304,6 @@ def _position(session: Session, point: str) -> Entry:
             f"{direction.value}_wanted_w": held.sought_w,
         }
     return entry
-
-
-def _level_key(side: Side, ticks: int) -> str:
-    """Return the key of a price level: bids from the best down, then offers from the best up."""
-    rank = _TICKS - ticks if side is Side.BUY else _TICKS + ticks
-    return f"{int(side is Side.SELL)}/{rank:016d}"
 
 
 def _key(pair: tuple[str, Entry]) -> str:

@@ -42,7 +42,7 @@ _PLACES = {
     "reports": _NUMBER,
     "requests": _NUMBER,
     "statement": f"[^/]+/{_TIME}",
-    "book": f"(0|1)/{_NUMBER}",
+    "book": f"(buy|sell)/{_NUMBER}",
     "session": _TIME,
     "limits": _TIME,
     "controls": "(buy_back|halt|kill_switch|price_collar|risk_limits)/.*",

@@ -120,24 +120,15 @@ class Books:
 
     def snapshot(self, key: BookKey) -> Outgoing:
         """Return all levels of a book: bids from the best down, then offers from the best up."""
-        return self._message("snapshot", key, self._best_first(key), retain=True)
-
-    def depth(self, key: BookKey) -> tuple[int, list[tuple[Side, int, int]]] | None:
-        """Return a book as of now: its newest delta, and ``(side, ticks, watts)`` of each level.
-
-        The levels are in the order of :meth:`snapshot`; ``None`` where the book is not open.
-        """
-        if key not in self._sequences:
-            return None
-        levels = self._levels[key]
-        best_first = [(*level, levels[level]) for level in self._best_first(key)]
-        return self._sequences[key], best_first
-
-    def _best_first(self, key: BookKey) -> list[tuple[Side, int]]:
-        return sorted(
+        best_first = sorted(
             self._levels[key],
             key=lambda level: (level[0], -level[1] if level[0] is Side.BUY else level[1]),
         )
+        return self._message("snapshot", key, best_first, retain=True)
+
+    def sequence(self, key: BookKey) -> int | None:
+        """Return the number of a book's newest delta, ``None`` where it is not open.  O(1)."""
+        return self._sequences.get(key)
 
     def _apply(self, event: Event, before: dict[BookKey, dict[tuple[Side, int], int]]) -> None:
         match event:

@@ -21,7 +21,7 @@ class KeptReports:
     Parameters
     ----------
     kept_bytes
-        The most that is kept for a receiver; its newest report is kept in any case.
+        The most that is kept for a receiver.
     """
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
@@ -34,7 +34,7 @@ class KeptReports:
         reports = self._reports.setdefault(receiver, deque())
         reports.append((sequence, report))
         size = self._bytes.get(receiver, 0) + len(report)
-        while size > self._kept_bytes and len(reports) > 1:
+        while size > self._kept_bytes:
             size -= len(reports.popleft()[1])
         self._bytes[receiver] = size
 

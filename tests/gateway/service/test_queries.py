@@ -15,8 +15,8 @@ from typing import Any
 
 import gateway_market
 import pytest
-from gateway_market import GATE, OPENING, client, market, order
-from gateway_servers import Mosquitto, RedisServer
+from gateway_market import GATE, OPENING, client, market, order, serving
+from gateway_servers import MakeSettings, Mosquitto, RedisServer
 from listening import Ear, until
 from memory_ports import MemoryJournal, MemoryTransport
 from queried_mirror import ORDER_KEYS, Mirror
@@ -300,6 +300,25 @@ def truth(core: JournaledExchange, name: str) -> dict[str, Any]:
             leg = {each.order_id: named | {"remaining_w": each.remaining_w}}
             found.setdefault(each.client_order_id, {}).update(leg)
     return found
+
+
+async def test_whole_pages_pass_every_broker(
+    broker: MakeSettings, redis_server: RedisServer, area: str
+) -> None:
+    asker = Asker(broker("asker"), area, "p0")
+    async with (
+        asyncio.timeout(30),
+        serving(area, broker("exchange"), redis_server.url) as service,
+        client(broker("p0"), area, "p0") as trader,
+        asker.transport,
+    ):
+        for k in range(200):
+            trader.send(order(f"{'a' * 58}{k}", 0, "sell", 10 + k, f"{0.01 + k / 1000:.4f}"))
+        await trader.ask(order("last", 0, "sell", 10, "0.9000"))
+        await asker.recover()
+        assert asker.pages == 3, "two of orders, one of positions"
+        assert len(asker.mirror.orders) == 201
+        assert asker.mirror.orders == truth(service.core, "p0")
 
 
 @pytest.mark.slow
