@@ -92,7 +92,7 @@ class Safeguards:
         if broke:
             broken = self._broken.setdefault(participant, {})
             broken[session] = None
-            if len(broken) > self._kept:
+            while len(broken) > self._kept:
                 del broken[next(iter(broken))]
 
     def _end(self, participant: str, session: str) -> None:

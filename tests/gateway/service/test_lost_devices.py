@@ -79,6 +79,7 @@ async def test_orders_of_a_device_that_is_killed_are_cancelled_and_no_others(
         assert ear.on("report/p0")[-1]["session"] == device.session
 
 
+@pytest.mark.slow
 async def test_a_device_that_stands_still_is_silent(
     mosquitto: Mosquitto, redis_server: RedisServer, area: str
 ) -> None:
@@ -91,8 +92,8 @@ async def test_a_device_that_stands_still_is_silent(
         GuardedDevice(area, mosquitto.port, on_disconnect="keep", silent_s=3600) as device,
     ):
         await p1.ask(order("b", 1, "sell", 1000, "0.0450"))
-        await _silent_within(service, device.session, 1)
-        await asyncio.sleep(1.3)
+        await _silent_within(service, device.session, 2)
+        await asyncio.sleep(2.5)
         assert _resting(service) == {"p0 a", "p1 b"}, "it says that it lives"
         device.stop()
         await until(lambda: len(_told(ear)) == 2)

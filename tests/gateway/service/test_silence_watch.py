@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from gateway_market import market
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import until
+from memory_ports import MemoryJournal, MemoryTransport
 from sampling import examples
 
 from exchange.state.safeguards import Safeguard, Safeguards
@@ -17,11 +23,14 @@ from exchange.vocabulary.commands import CancelOrder, Command, LoseSession, SetS
 from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from gateway.messages.safeguard_requests import SignOfLife
 from gateway.messages.topics import Topics
-from gateway.ports import Incoming
+from gateway.ports import Incoming, Outgoing
+from gateway.service.core import recover
+from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.service.silence_watch import SilenceWatch
 
 TOPICS = Topics("north")
+MADE = market("area")
 SETTINGS = ServiceSettings()
 TICK_S = 0.1
 SILENT_S = 5
@@ -280,3 +289,47 @@ def test_a_device_that_talks_is_never_lost_and_a_silent_one_soon(every, silent_f
     for _ in range(int((SILENT_S + 4 * SETTINGS.probe_s) / TICK_S)):
         world.tick()
     assert world.lost == ["p1 stops"]
+
+
+# -- the service around it -------------------------------------------------------------------------
+
+
+class EchoTransport(MemoryTransport):
+    """Brings probes back at once, as a broker does."""
+
+    def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
+        for each in messages:
+            if each.topic == MADE.topics.probe:
+                self.deliver((each.topic, each.payload))
+        return super().publish(messages)
+
+
+@contextlib.asynccontextmanager
+async def serving(journal: MemoryJournal) -> AsyncIterator[Service]:
+    quick = ServiceSettings(tick_s=0.01, probe_s=0.1, stop_within_s=0.05)
+    service = Service(MADE, EchoTransport(), journal, settings=quick)
+    task = asyncio.create_task(service.run())
+    await service.ready.wait()
+    try:
+        yield service
+    finally:
+        service.stop()
+        await task
+
+
+async def test_after_a_restart_silence_is_counted_anew() -> None:
+    journal = MemoryJournal()
+    async with serving(journal) as service:
+        await service.request(SetSafeguard("p1", "g1", "s1", None, OnDisconnect.KEEP, 1))
+        before = journal.last_sequence
+        await asyncio.sleep(0.7)
+    async with serving(journal) as service:
+        await asyncio.sleep(0.7)
+        assert journal.last_sequence == before
+        assert service.core.exchange.state.safeguards.find("p1", "s1") is not None
+        await until(lambda: journal.last_sequence == before + 1)
+        assert service.core.exchange.state.safeguards.find("p1", "s1") is None
+    entries = [entry async for entry in journal.read(before)]
+    assert [each.command for each in entries] == [LoseSession("p1", "s1", CancelReason.SILENT)]
+    replayed, _ = await recover(MADE, journal)
+    assert replayed.exchange.digest() == service.core.exchange.digest()
