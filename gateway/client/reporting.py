@@ -81,7 +81,7 @@ class ReportingClient(ParticipantClient):
     async def begin(self) -> None:
         """Ask for the state, and apply reports from then on."""
         self._doubtful.clear()
-        self._stream.begin(await self._rebuild())
+        self._begin_after(await self._rebuild())
         if self._stream.has_gap:
             self._doubtful.set()
         self._recovery = asyncio.create_task(self._keep_complete(), name="client-recovery")
@@ -156,7 +156,12 @@ class ReportingClient(ParticipantClient):
             raise
         self._passed_over = False
         self.given_up += max(after - last, 0)
-        self._stream.begin(after, forget=began_anew)
+        self._begin_after(after, began_anew=began_anew)
+
+    def _begin_after(self, after: int, *, began_anew: bool = False) -> None:
+        """Apply reports from a number on; those before may answer a request all the same."""
+        for report in self._stream.begin(after, forget=began_anew):
+            self._answer(report)
 
     def _last(self) -> int:
         assert self._stream.last is not None, "begin comes first"

@@ -20,6 +20,7 @@ class ReportStream:
     --------
     >>> stream = ReportStream(lambda report: print(report["sequence"]))
     >>> stream.begin(6)
+    []
     >>> for number in (7, 9, 7):
     ...     stream.take({"sequence": number})
     7
@@ -50,15 +51,26 @@ class ReportStream:
             self._held[number] = report
         self._apply_held()
 
-    def begin(self, after: int, *, forget: bool = False) -> None:
+    def begin(self, after: int, *, forget: bool = False) -> list[dict[str, Any]]:
         """Go on after a number: what reports up to it say is known otherwise, or given up.
 
-        ``forget``: numbers have begun anew, and what waits has one of the former numbers.
+        Parameters
+        ----------
+        after
+            The number.
+        forget
+            Whether numbers have begun anew, and what waits has one of the former numbers.
+
+        Returns
+        -------
+        The reports that waited and are not applied any more, in order.
         """
         self.last = after
-        held = {} if forget else self._held
-        self._held = {number: report for number, report in held.items() if number > after}
+        skipped = [self._held[number] for number in sorted(self._held) if forget or number <= after]
+        for report in skipped:
+            del self._held[report["sequence"]]
         self._apply_held()
+        return skipped
 
     def hold(self) -> None:
         """Apply nothing until it is said where to begin."""
