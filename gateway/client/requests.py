@@ -12,7 +12,7 @@ from orderbook.order import SelfTradePrevention, Side, TimeInForce
 from security_check.model.envelope import Direction
 
 Price = Decimal | str
-"""EUR per kW of limit for the interval, exact: a text or a :class:`~decimal.Decimal`."""
+"""EUR per kW of limit for the interval, exact: a text or a ``Decimal``."""
 
 Moment = datetime | str
 """A time with an offset, or its text."""

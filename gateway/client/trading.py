@@ -55,7 +55,7 @@ class TradingClient(TradingConnection):
     >>> async def first_order():
     ...     async with TradingClient(broker, "north", "bakery") as trader:
     ...         interval = trader.open_intervals[-1]
-    ...         order = await trader.sell("load:0", "injection", 1000, "0.05", interval=interval)
+    ...         order = await trader.sell("load:1", "injection", 1000, "0.05", interval=interval)
     ...         order = await trader.amend(order, price="0.04")
     ...         print(order.legs[0].price, order.remaining_w, len(trader.orders))
     ...         order = await trader.cancel(order)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import doctest
 import os
+import pkgutil
+import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import run
+from project import ROOT
 from running_exchange import PROGRAM, running_exchange
 
+from doe_exchange import client
+from doe_exchange.client import DsoClient, MarketClient, MeterClient, TradingClient, TsoClient
+from gateway.client import mirrors
 from gateway.console.broker_options import broker_settings
 from gateway.formats.faults import InputFaults
 
+_FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+TUTORIAL = ROOT / "docs" / "client.md"
 ACCOUNTS = """
 bakery = "flour"
 watcher = {role = "observer", password = "eyes"}
+tso = "volt"
+operator = "switch"
+metering = "count"
 [mill]
 password = "stone"
 devices = {phone = "call"}
@@ -140,6 +155,54 @@ def test_who_may_not_trade_is_told_so(
         result = run("trade", area, "--user", user, "--broker", exchange["mqtt"])
         assert (result.exit_code, result.stdout) == (2, ""), result.stderr
         assert words in " ".join(result.stderr.split())
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_the_client_library_runs(exchange: dict[str, Any]) -> None:
+    text = TUTORIAL.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 6
+    names = {"BROKER": exchange["mqtt"].removeprefix("mqtt://")}
+    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(optionflags=_FLAGS)
+    example = parser.get_doctest("\n".join(blocks), names, TUTORIAL.name, str(TUTORIAL), 0)
+    assert runner.run(example).failed == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("of", "account"),
+    [
+        (TradingClient, "bakery:flour"),
+        (DsoClient, "operator:switch"),
+        (TsoClient, "tso:volt"),
+        (MeterClient, "metering:count"),
+        (MarketClient, "watcher:eyes"),
+    ],
+)
+def test_the_example_of_a_client_runs(exchange: dict[str, Any], of: Any, account: str) -> None:
+    broker = exchange["mqtt"].replace("mqtt://", f"mqtt://{account}@")
+    names = vars(client) | {"asyncio": asyncio, "broker": broker}
+    runner = doctest.DocTestRunner(optionflags=_FLAGS)
+    tests = doctest.DocTestFinder(exclude_empty=True, recurse=False).find(of, globs=names)
+    assert sum(len(test.examples) for test in tests) >= 2
+    for test in tests:
+        assert runner.run(test).failed == 0
+
+
+@pytest.mark.parametrize(
+    "module",
+    [each.name for each in pkgutil.walk_packages(mirrors.__path__, f"{mirrors.__name__}.")],
+)
+def test_examples_of_mirrors_run(module: str) -> None:
+    assert doctest.testmod(import_module(module), optionflags=_FLAGS).failed == 0
+
+
+def test_the_library_is_imported_by_itself_and_has_what_it_names() -> None:
+    text = "import sys, doe_exchange; print('doe_exchange.client' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"
+    assert sorted(client.__all__) == client.__all__
+    assert all(hasattr(client, name) for name in client.__all__)
 
 
 @pytest.mark.parametrize("command", ["trade", "watch"])
