@@ -70,6 +70,7 @@ class ReportingClient(ParticipantClient):
         self._doubtful = asyncio.Event()
         self._recovery: asyncio.Task[None] | None = None
         self._passed_over = False  # Whether the state lacks what a report says.
+        self._began_anew = False  # Whether the numbers of reports did.
         self.given_up = 0
         """Number of reports that could not be recovered; what followed from them is known."""
 
@@ -85,6 +86,11 @@ class ReportingClient(ParticipantClient):
         if self._stream.has_gap:
             self._doubtful.set()
         self._recovery = asyncio.create_task(self._keep_complete(), name="client-recovery")
+
+    def note_new_beginning(self) -> None:
+        """Note that the exchange has lost its past: the state is to be asked for anew."""
+        self._began_anew = True
+        self._doubtful.set()
 
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect."""
@@ -140,8 +146,8 @@ class ReportingClient(ParticipantClient):
         for page in pages:
             for report in page["entries"]:
                 self._take_report(report)
-        began_anew, passed_over = newest < before, self._passed_over
-        if began_anew or passed_over or self._last() < newest:
+        began_anew = self._began_anew or newest < before
+        if began_anew or self._passed_over or self._last() < newest:
             await self._rebuild_after(self._last(), began_anew=began_anew)
         if self._stream.has_gap:
             self._doubtful.set()
@@ -154,7 +160,7 @@ class ReportingClient(ParticipantClient):
         except BaseException:
             self._stream.begin(last)
             raise
-        self._passed_over = False
+        self._passed_over = self._began_anew = False
         self.given_up += max(after - last, 0)
         self._begin_after(after, began_anew=began_anew)
 

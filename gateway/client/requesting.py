@@ -49,6 +49,7 @@ class RequestingClient(AreaView):
         super().__init__(area)
         self._again_after_s = again_after_s
         self._within_s = settings.connect_within_s
+        self._newest_event = 0  # of the exchange, as its session says
         self._report_feeds: Feeds[Report] = Feeds()
         self._client = ReportingClient(
             settings,
@@ -142,6 +143,15 @@ class RequestingClient(AreaView):
     async def _rebuild(self) -> int:
         """Take over the state that follows from reports; return after which report to go on."""
         return int((await self._pages("session"))[-1]["report_sequence"])
+
+    def _hear(self, topic: str, content: Content | None) -> None:
+        super()._hear(topic, content)
+        now = self.session if topic == self._topics.session else None
+        if now is None or now.status != "online":
+            return
+        if now.event < self._newest_event:  # it lost its past: reports begin anew, too
+            self._client.note_new_beginning()
+        self._newest_event = now.event
 
     def _take_report(self, content: Content) -> None:
         report = read_report(content)

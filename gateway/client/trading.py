@@ -198,7 +198,7 @@ class TradingClient(TradingConnection):
         report = read_report(answer)
         assert isinstance(report, AcceptedReport | JointAcceptedReport)
         order = accepted_order(report)
-        return order.ended((await self._reasons_of_end([key]))[key])
+        return order.ended((await self._outcomes([key]))[key])
 
     async def amend(
         self,

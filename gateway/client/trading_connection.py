@@ -81,23 +81,23 @@ class TradingConnection(RequestingClient):
         await super().__aexit__(*exc_info)
         self._fill_feeds.close()
 
-    async def _reasons_of_end(self, keys: Sequence[str]) -> dict[str, str | None]:
-        """Return why orders that are not open were cancelled, ``None`` where all has traded."""
-        found: dict[str, str | None] = {}
+    async def _outcomes(self, keys: Sequence[str]) -> dict[str, Content]:
+        """Return what became of requests."""
+        found: dict[str, Content] = {}
         for begin in range(0, len(keys), _REQUESTS):
             asked = list(keys[begin : begin + _REQUESTS])
             entries = await self._entries("requests", request_ids=asked)
-            found |= {entry["request_id"]: entry["ended"] for entry in entries}
+            found |= {entry["request_id"]: entry for entry in entries}
         return found
 
     async def _rebuild(self) -> int:
         orders, positions = await self._pages("orders"), await self._pages("positions")
         entries = _with_numbers(orders)
         there = {entry["client_order_id"] for entry, _ in entries}
-        ended = await self._reasons_of_end([key for key in self._orders.open if key not in there])
+        outcomes = await self._outcomes([key for key in self._orders.open if key not in there])
         # No report is applied meanwhile, and nothing is awaited from here on.
         for order in self._orders.rebuild(entries):
-            self._orders.end(order.ended(ended[order.client_order_id]))
+            self._orders.end(order.ended(outcomes[order.client_order_id]))
         self._positions.rebuild(_with_numbers(positions))
         self._hear_own_envelopes()
         self._note_change()

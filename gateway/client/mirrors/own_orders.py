@@ -36,6 +36,8 @@ class OrderState(StrEnum):
     """All of it has traded."""
     CANCELLED = "cancelled"
     """The rest was cancelled; ``reason`` says why."""
+    ENDED = "ended"
+    """It is not open, and the exchange no longer knows how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,20 @@ class OwnOrder:
     state: OrderState = OrderState.OPEN
     reason: CancelReason | None = None
 
-    def ended(self, why: str | None) -> OwnOrder:
+    def ended(self, outcome: dict[str, Any]) -> OwnOrder:
         """Return the order as one that has ended unheard.
 
         Parameters
         ----------
-        why
-            Why its rest was cancelled: then what had traded before is not known.  ``None`` where
-            all of it has traded.
+        outcome
+            What the answer to a query about requests says of it.  Where its rest was cancelled,
+            what had traded before is not known.
         """
-        if why is not None:
-            return replace(self, state=OrderState.CANCELLED, reason=CancelReason(why))
+        if outcome["ended"] is not None:
+            reason = CancelReason(outcome["ended"])
+            return replace(self, state=OrderState.CANCELLED, reason=reason)
+        if outcome["outcome"] == "unknown":
+            return replace(self, state=OrderState.ENDED)
         legs = tuple(replace(leg, remaining_w=0) for leg in self.legs)
         return replace(self, legs=legs, state=OrderState.TRADED)
 

@@ -427,7 +427,29 @@ async def test_a_restart_of_the_exchange_shows_in_nothing_but_time(
                 )
                 assert (ended.state, ended.reason) == (OrderState.CANCELLED, "requested")
             await trader.__aexit__()
-        assert len(Topics(area).area) > 0
+
+
+async def test_an_exchange_that_begins_anew_is_followed(
+    mosquitto: Mosquitto, redis_server: RedisServer, area: str
+) -> None:
+    """Its journal was lost and the loss accepted by hand: numbers of reports begin anew."""
+    settings = mosquitto.settings(f"{area}-exchange")
+    async with asyncio.timeout(30):
+        async with serving(area, settings, redis_server.url):
+            trader = TradingClient(
+                mosquitto.settings(f"{area}-p0"), area, "p0", again_after_s=QUICK
+            )
+            await trader.__aenter__()
+            for number in range(9):
+                await trader.sell("load:0", "injection", 10, "0.05", client_order_id=f"s{number}")
+        async with serving(area, settings, f"{redis_server.url}/1") as service:
+            await trader.sell("load:0", "injection", 20, "0.05", client_order_id="new")
+            await until_equal(trader, service, "load:0")
+            assert list(trader.orders) == ["new"]
+            lost = trader.order("s1")
+            assert lost is not None
+            assert (lost.state, lost.is_open) == (OrderState.ENDED, False)
+            await trader.__aexit__()
 
 
 async def test_without_an_exchange_a_client_says_so(
