@@ -1,12 +1,10 @@
 """Trade over MQTT from Python: clients of a running exchange.
 
-=====================  ==========================================================================
 :class:`TradingClient`  orders of a participant, with a mirror of its orders, positions, envelopes
-:class:`DsoClient`      the controls of the market: DSO or market operator
+:class:`DsoClient`      the controls of the market, of DSO or market operator
 :class:`TsoClient`      the limits at the interface
 :class:`MeterClient`    readings
 :class:`MarketClient`   reads what is public
-=====================  ==========================================================================
 
 All are asynchronous context managers.  ``docs/client.md`` is a tutorial.  This module is imported
 by itself, because a notebook without MQTT does not need it.

@@ -74,8 +74,10 @@ def trade(
             await lines.run(lines_of(sys.stdin), "> " if sys.stdin.isatty() else "")
             return lines.failures
 
+    failures = 0
     try:
-        failures = run(trading())
+        with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+            failures = run(trading())
     except ValueError as error:
         fail(str(error))
     if failures and not sys.stdin.isatty():
