@@ -492,8 +492,10 @@ def test_controls_are_those_in_force() -> None:
         assert len(pages(core, OPERATOR, "controls")) > 3
         assert controls_of(core) == every
     control(90, {"type": "price_collar"})
-    control(91, {"type": "resume"})
-    control(92, {"type": "resume", "interval": start})
+    control(91, {"type": "resume", "interval": start})
+    halts = [each for each in controls_of(core) if each["type"] == "halt"]
+    assert halts == [{"type": "halt", "interval": None}]
+    control(92, {"type": "resume"})
     control(93, {"type": "kill_switch", "participant": "*", "engaged": False})
     control(94, {**every[0], "quantity_w": 0})
     assert controls_of(core) == [every[4], every[6]]
