@@ -18,6 +18,7 @@ True
 ``pictures``       :class:`Picture`: a figure for a notebook or a file
 ``tables``         what all results share: a title, a short table, ``to_frame()``
 ``arguments``      times, intervals and limits as a notebook gives them
+``client``         clients of a running exchange, over MQTT
 
 The package computes nothing itself: it calls what the command line calls.  A name is imported when
 it is first used, because pandapower takes seconds to load.  ``docs/python-api.md`` is a tutorial.

@@ -7,11 +7,12 @@ Rooms, from the lowest layer up; a room imports only from rooms above it in this
 ``messages``                          topics, requests, reports
 ``publishing``, ``transport``,
 ``journal``                           events to messages; MQTT; Redis
-``scenario``, ``service``             the scenario file; the running exchange of an area
+``scenario``, ``service``,
+``client``                            the scenario file; a running exchange; its clients
 ``hierarchy``                         the file of several operators
 ``runs``                              what each command computes
 ``terminal``, ``plots``               results for people
-``demo``                              a market day with everything embedded
+``demo``, ``console``                 a market day with everything embedded; trading in a terminal
 ``cli``                               the commands
 """
 

@@ -1,4 +1,4 @@
-"""Errors of broker and journal, as one tree.
+"""Errors of broker, journal and exchange, as one tree.
 
 ::
 
@@ -8,6 +8,7 @@
     │   ├── PublishRefusedError       no broker takes the message, or this one refused it
     │   ├── MalformedPacketError      the broker sent what MQTT does not allow
     │   └── UnfitLibraryError         a library has another version than we can use
+    ├── RequestRefusedError           the exchange has answered a request, and refused it
     └── JournalError                  the journal cannot be written or read
         ├── JournalUnavailableError   its server did not answer for too long
         ├── AccessRefusedError        its server refused the account or the password
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """Base of all errors of broker and journal."""
+    """Base of all errors of broker, journal and exchange."""
 
 
 class TransportError(GatewayError):
@@ -56,6 +57,26 @@ class MalformedPacketError(TransportError):
 
 class UnfitLibraryError(TransportError):
     """A library of another version than we can use; the text names it and what it lacks."""
+
+
+class RequestRefusedError(GatewayError):
+    """The exchange has answered a request, and refused it.
+
+    Parameters
+    ----------
+    request_id
+        The id of the request, ``None`` where it has no readable one.
+    reason
+        One of the reasons of ``docs/formats/messages.md#reasons``.
+    detail
+        A sentence with the numbers.
+    """
+
+    def __init__(self, request_id: str | None, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.request_id = request_id
+        self.reason = reason
+        self.detail = detail
 
 
 class JournalError(GatewayError):

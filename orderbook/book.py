@@ -229,6 +229,22 @@ class OrderBook(Generic[OrderT]):
             for key, level in self._levels[side].items()[:levels]
         ]
 
+    def levels(self, side: Side, from_ticks: int | None = None) -> Iterator[DepthLevel]:
+        """Iterate over price levels, best first; the book must not change meanwhile.
+
+        Parameters
+        ----------
+        side
+            The side to walk.
+        from_ticks
+            The best price that is wanted; ``None`` for all.  O(log n), and O(1) per level.
+        """
+        levels = self._levels[side]
+        first = None if from_ticks is None else _signed(side, from_ticks)
+        for key in levels.irange(first):
+            level = levels[key]
+            yield DepthLevel(_signed(side, key), level.displayed_w, len(level.orders))
+
     def check_invariants(self) -> None:
         """Check all invariants of the book.  O(orders).
 

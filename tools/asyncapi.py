@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,21 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.json_schema import models_json_schema
 from request_examples import REQUESTS
 
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.messages.catalogue import CHANNELS, Channel
 from gateway.messages.topics import ROOT as TOPIC_ROOT
+from gateway.ports import Outgoing
 from gateway.service.core import JournaledExchange
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "asyncapi.json"
+_ASKED_EVERY = 20  # commands of a frozen day, between two rounds of queries
 PARAMETERS = {
     "area": "the area of the exchange",
     "participant": "the participant, which is the authenticated account",
     "receiver": "the participant, or tso, operator or metering",
+    "sender": "the participant, or tso, operator or metering",
     "connection_point": "the connection point",
     "direction": "injection or withdrawal",
     "interval": "the start of the interval, for example 20260701T120000Z",
@@ -159,12 +165,25 @@ def _published() -> Iterator[tuple[Channel, Any]]:
     for day in FROZEN_DAYS.values():
         grid, wanted = day.make()
         core = JournaledExchange(day.setup(grid))
-        for command, now in wanted:
+        for number, (command, now) in enumerate(wanted):
             _, messages = core.handle(command, now)
-            for message in [*messages, *core.market_data()]:
+            answers = [] if number % _ASKED_EVERY else _answers(core, now)
+            for message in [*messages, *core.market_data(), *answers]:
                 if message.payload:
                     kind = message.topic.removeprefix(f"{TOPIC_ROOT}/frozen/").partition("/")[0]
                     yield channels[kind], json.loads(message.payload)
+
+
+def _answers(core: JournaledExchange, now: datetime) -> Iterator[Outgoing]:
+    """Yield the answers that say something, to every query of every sender."""
+    for sender in (*core.exchange.state.participants, TSO, OPERATOR, METERING):
+        for example in REQUESTS["queries"]:
+            query = {**example, "from_sequence": 1} if "from_sequence" in example else example
+            for start in core.exchange.open_intervals() if "interval" in query else ():
+                query = {**example, "interval": format_time(start)}
+            message = core.answer(sender, json.dumps(query).encode(), now).message
+            if json.loads(message.payload).get("entries") != []:
+                yield message
 
 
 if __name__ == "__main__":

@@ -107,6 +107,14 @@ class Ledger:
         """Return one unsettled account; ``None`` without a booking.  O(1)."""
         return self._accounts.get(interval, {}).get(name)
 
+    def unsettled(self, name: str) -> list[tuple[datetime, Account]]:
+        """Return what an account has booked since its last statements, by interval.
+
+        O(intervals with bookings).
+        """
+        found = ((start, self._accounts[start].get(name)) for start in sorted(self._accounts))
+        return [(start, account) for start, account in found if account is not None]
+
     def settle(self, interval: datetime, name: str) -> None:
         """Close an account of an interval into its balance.
 

@@ -48,6 +48,10 @@ class Controls:
         found = self._limits.get(participant)
         return self._limits.get("", UNLIMITED) if found is None else found
 
+    def limits_set(self) -> list[tuple[str | None, RiskLimits]]:
+        """Return the risk limits that were set, ``None`` for all without limits of their own."""
+        return [(name or None, each) for name, each in sorted(self._limits.items())]
+
     def set_limits(self, participant: str | None, limits: RiskLimits) -> None:
         """Set the limits of one participant, or of all that have none of their own."""
         self._limits[participant or ""] = limits

@@ -20,6 +20,13 @@ def check_state(state: State) -> None:
         session.check_invariants()
         resting.update((order.order_id, order) for order in session.orders())
     assert resting == state.orders, "orders and sessions disagree about what is open"
+    own = [(name, number) for name, each in state.own_orders.items() for number in each]
+    assert sorted(own) == sorted((o.participant, o.order_id) for o in resting.values()), (
+        "orders and those of each participant disagree"
+    )
+    assert all(list(each) == sorted(each) and each for each in state.own_orders.values()), (
+        "a participant's orders are not in the order of their numbers"
+    )
     conditional = {order.order_id for order in resting.values() if order.conditional}
     assert conditional == state.conditional, "conditional orders and their index disagree"
     dated = {(o.expires_at, o.order_id) for o in resting.values() if o.expires_at is not None}

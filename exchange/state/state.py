@@ -47,6 +47,9 @@ class State:
         By start of the interval, closed ones for ``rules.intervals_kept_for`` longer.
     orders
         All open orders by number.
+    own_orders
+        The open orders of each participant that has any, by number, oldest first; they follow from
+        orders.
     conditional
         Numbers of the open orders that trade only under a condition; they follow from orders.
     joints
@@ -78,6 +81,7 @@ class State:
         "next_order_id",
         "next_trade_id",
         "orders",
+        "own_orders",
         "participants",
         "phase_deadlines",
         "rules",
@@ -100,6 +104,7 @@ class State:
         self.next_trade_id = 1
         self.sessions: dict[datetime, Session] = {}
         self.orders: dict[int, Order] = {}
+        self.own_orders: dict[str, dict[int, Order]] = {}
         self.conditional: set[int] = set()
         self.joints: dict[int, list[Order]] = {}
         self.answers = RequestLog(rules.answers_kept)
@@ -167,8 +172,12 @@ class State:
         self.next_order_id = order.order_id + 1
 
     def index(self, order: Order) -> None:
-        """Take an order that rests in its session into the indexes over all sessions."""
+        """Take an order that rests in its session into the indexes over all sessions.
+
+        Orders come with rising numbers.
+        """
         self.orders[order.order_id] = order
+        self.own_orders.setdefault(order.participant, {})[order.order_id] = order
         if order.conditional:
             self.conditional.add(order.order_id)
             if order.joint_id is not None:
@@ -184,6 +193,10 @@ class State:
     def unindex(self, order: Order) -> None:
         """Take an order that has left its session out of the indexes."""
         del self.orders[order.order_id]
+        own = self.own_orders[order.participant]
+        del own[order.order_id]
+        if not own:
+            del self.own_orders[order.participant]
         if order.conditional:
             self.conditional.remove(order.order_id)
             if order.joint_id is not None:

@@ -3,6 +3,7 @@
 ``main`` is the program with all commands, ``app`` has what they share, ``event_loop`` runs those
 that wait for servers.  ``envelopes`` has ``allocate`` and ``verify``; ``market`` ``simulate``,
 ``report``, ``demo``, ``replay`` and ``statements``; ``serving`` ``serve`` and ``accept-loss``;
-``hierarchy`` also ``contract``.  ``access``, ``fairness``, ``plot``, ``operator_outputs``
-(``outputs``) and ``reconfiguration`` (``topology``) have one command each.
+``trading`` ``trade`` and ``watch``; ``hierarchy`` also ``contract``.  ``access``, ``fairness``,
+``plot``, ``operator_outputs`` (``outputs``) and ``reconfiguration`` (``topology``) have one command
+each.
 """

@@ -15,6 +15,7 @@ from gateway.cli import (
     plot,
     reconfiguration,
     serving,
+    trading,
 )
 from gateway.cli.app import app
 
@@ -27,6 +28,7 @@ COMMAND_MODULES = (
     market,
     serving,
     access,
+    trading,
     operator_outputs,
     plot,
     reconfiguration,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.order_terms import OrderRequest
+from gateway.messages.answers import Answer, RefusedAnswer
 from gateway.messages.area_state import EnvelopeMessage, SessionMessage
 from gateway.messages.market_data import (
     BookMessage,
@@ -21,6 +22,7 @@ from gateway.messages.market_data import (
 )
 from gateway.messages.operator_requests import ControlMessage, MeterMessage
 from gateway.messages.participant_reports import Report
+from gateway.messages.queries import Query
 from gateway.messages.requests import LimitsMessage
 from gateway.messages.safeguard_requests import DeviceMessage
 from gateway.messages.topics import ROOT
@@ -110,6 +112,20 @@ CHANNELS = (
         METERING,
         (MeterMessage,),
         "Readings of the meter operator.",
+    ),
+    Channel(
+        "queries",
+        "query/{sender}",
+        "sender",
+        get_args(Query),
+        "What a participant, or tso, operator or metering, asks about the state.",
+    ),
+    Channel(
+        "answers",
+        "answer/{sender}",
+        "exchange",
+        (*Answer.__subclasses__(), RefusedAnswer),
+        "Answers to the queries of one sender, in pages.",
     ),
     Channel(
         "reports",

@@ -26,8 +26,8 @@ class BookLevel(OutgoingMessage):
 class BookMessage(OutgoingMessage):
     """A whole book (``snapshot``, retained), or its changed levels (``delta``).
 
-    ``sequence`` is the number of the event that changed the book last.  A delta changes the book of
-    the message with the sequence ``previous``, and of no other; snapshots have none.
+    ``sequence`` is the number of the event that changed the book last.  A delta may be
+    applied to a book whose sequence is ``previous`` or more; snapshots have none.
     """
 
     type: Literal["snapshot", "delta"]

@@ -204,10 +204,9 @@ def rejection(
 
     The sentence is cut short, and characters of the sender that do not print are replaced.
     """
-    shown = "".join(each if each.isprintable() else "?" for each in detail[:_LONGEST_DETAIL])
     entries = entries_of(payload)
     key = id_of(entries, id_key(sender, entries.get("type")))
-    return RejectMessage(sender, key, reason.value, shown, uses_id)
+    return RejectMessage(sender, key, reason.value, shown_detail(detail), uses_id)
 
 
 def internal_error(command: Command) -> RejectMessage:
@@ -221,3 +220,8 @@ def internal_error(command: Command) -> RejectMessage:
         "the error is in its log",
         uses_id=True,
     )
+
+
+def shown_detail(detail: str) -> str:
+    """Return a sentence for a sender: cut short, without characters that do not print."""
+    return "".join(each if each.isprintable() else "?" for each in detail[:_LONGEST_DETAIL])

@@ -69,7 +69,8 @@ class Topics:
     @property
     def incoming(self) -> tuple[str, ...]:
         """The filters the exchange subscribes to."""
-        return (self.order("+"), self.interface_limits, self.control, self.meter("+"))
+        own = (self.order("+"), self.interface_limits, self.control, self.meter("+"))
+        return (*own, self.query("+"))
 
     @property
     def probe(self) -> str:
@@ -87,6 +88,15 @@ class Topics:
         """Return the topic of a participant's orders (``+``: of all participants)."""
         level = participant if participant == "+" else _checked("participant", participant)
         return f"{ROOT}/{self.area}/order/{level}"
+
+    def query(self, sender: str) -> str:
+        """Return the topic of a sender's queries (``+``: of all senders)."""
+        level = sender if sender == "+" else _checked("sender", sender)
+        return f"{ROOT}/{self.area}/query/{level}"
+
+    def answer(self, sender: str) -> str:
+        """Return the topic of the answers to a sender's queries."""
+        return f"{ROOT}/{self.area}/answer/{_checked('sender', sender)}"
 
     def report(self, participant: str) -> str:
         """Return the topic of reports to a participant or a role, for example ``"tso"``."""
@@ -115,6 +125,11 @@ class Topics:
         point = topic.removeprefix(f"{ROOT}/{self.area}/meter/")
         return point if point != topic and is_identifier(point) else None
 
+    def asks(self, topic: str) -> bool:
+        """Return whether messages on a topic are queries."""
+        name = topic.removeprefix(f"{ROOT}/{self.area}/query/")
+        return name != topic and is_identifier(name)
+
     def sender(self, topic: str) -> str | None:
         """Return the sender that owns a topic: a participant, a role's name, or ``None``.
 
@@ -130,6 +145,8 @@ class Topics:
             return OPERATOR
         if self.metered_point(topic) is not None:
             return METERING
+        if self.asks(topic):
+            return topic.rpartition("/")[2]
         prefix = f"{ROOT}/{self.area}/order/"
         participant = topic.removeprefix(prefix)
         if participant in (topic, TSO, OPERATOR, METERING) or not is_identifier(participant):
@@ -141,20 +158,20 @@ class Topics:
         return Rights((f"{ROOT}/{self.area}/#",), (f"{ROOT}/{self.area}/#",))
 
     def participant_rights(self, participant: str) -> Rights:
-        """Return the rights of a participant: its own orders and reports, and public topics."""
-        return Rights((self.order(participant),), (self.report(participant), *self._public()))
+        """Return the rights of a participant: its own topics, and to read what is public."""
+        return self._rights(participant, self.order(participant))
 
     def tso_rights(self) -> Rights:
         """Return the rights of the TSO."""
-        return Rights((self.interface_limits,), (self.report(TSO), *self._public()))
+        return self._rights(TSO, self.interface_limits)
 
     def operator_rights(self) -> Rights:
         """Return the rights of the market operator."""
-        return Rights((self.control,), (self.report(OPERATOR), *self._public()))
+        return self._rights(OPERATOR, self.control)
 
     def metering_rights(self) -> Rights:
         """Return the rights of the meter operator."""
-        return Rights((self.meter("+"),), (self.report(METERING), *self._public()))
+        return self._rights(METERING, self.meter("+"))
 
     def observer_rights(self) -> Rights:
         """Return the rights of an observer: to read what is public."""
@@ -167,6 +184,11 @@ class Topics:
         if name == METERING:
             return self.metering_rights()
         return self.operator_rights() if name == OPERATOR else self.participant_rights(name)
+
+    def _rights(self, name: str, requests: str) -> Rights:
+        """Return the rights of a sender of requests: it gets reports, and may ask queries."""
+        own = (self.report(name), self.answer(name))
+        return Rights((requests, self.query(name)), (*own, *self._public()))
 
     def _public(self) -> tuple[str, ...]:
         area = f"{ROOT}/{self.area}"

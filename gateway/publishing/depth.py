@@ -72,7 +72,7 @@ class Books:
         self._event = 0  # the number of the event that is being applied
         self._sequences: dict[BookKey, int] = {}  # number of each book's last event
         self._published: dict[BookKey, int] = {}  # sequence of each book's last message
-        self._before: dict[BookKey, dict[Level, int]] = {}  # changed levels, as last published
+        self._touched: dict[BookKey, dict[Level, None]] = {}  # since that message; ordered sets
         self._stale: set[BookKey] = set()
 
     def open(self, start: datetime, event: int) -> list[Outgoing]:
@@ -92,7 +92,7 @@ class Books:
             self._levels.pop(key, None)
             self._sequences.pop(key, None)
             self._published.pop(key, None)
-            self._before.pop(key, None)
+            self._touched.pop(key, None)
             self._stale.discard(key)
         return [
             Outgoing(self._topics.book(direction, start), b"", retain=True) for _, direction in gone
@@ -108,15 +108,17 @@ class Books:
                 self._sequences = dict.fromkeys(self._sequences, event.sequence)
 
     def changes(self) -> list[Outgoing]:
-        """Return one delta for each book whose depth has changed since its last message."""
-        deltas = []
-        for key, levels in self._before.items():
-            now = self._levels[key]
-            changed = [level for level, was_w in levels.items() if now.get(level, 0) != was_w]
-            if changed:
-                self._stale.add(key)
-                deltas.append(self._message("delta", key, changed, self._published[key]))
-        self._before.clear()
+        """Return one delta for each book of which orders have changed since its last message.
+
+        It has all levels of these orders, also those that are as before.  So it may be applied to
+        the book as it was after any event since that message.
+        """
+        self._stale |= self._touched.keys()
+        deltas = [
+            self._message("delta", key, levels, self._published[key])
+            for key, levels in self._touched.items()
+        ]
+        self._touched.clear()
         return deltas
 
     @property
@@ -140,8 +142,12 @@ class Books:
             self._levels[key],
             key=lambda level: (level[0], -level[1] if level[0] is Side.BUY else level[1]),
         )
-        self._before.pop(key, None)
+        self._touched.pop(key, None)
         return self._message("snapshot", key, best_first, None)
+
+    def sequence(self, key: BookKey) -> int | None:
+        """Return the number of a book's last event, ``None`` where it is not open.  O(1)."""
+        return self._sequences.get(key)
 
     def _apply(self, event: Event) -> None:
         match event:
@@ -204,7 +210,7 @@ class Books:
         was_w = levels.get(level, 0)
         if order.book in self._sequences:
             self._sequences[order.book] = self._event
-            self._before.setdefault(order.book, {}).setdefault(level, was_w)
+            self._touched.setdefault(order.book, {})[level] = None
         now_w = was_w + displayed_w - order.displayed_w
         order.remaining_w, order.displayed_w = remaining_w, displayed_w
         if now_w:

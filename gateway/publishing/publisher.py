@@ -31,6 +31,7 @@ from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.publishing.depth import Books
 from gateway.publishing.envelopes import EnvelopePublisher
+from gateway.publishing.kept_reports import KeptReports
 from gateway.publishing.market_data import AskPrices, MarketData
 from gateway.publishing.participant_reports import ParticipantReport, ParticipantReports
 from gateway.publishing.session_state import SessionState
@@ -78,9 +79,10 @@ class Publisher:
         self._skipped = 0  # numbers left out after losses, the first ones of new receivers included
         self._event = 0
         self._time: datetime | None = None
-        self._session = SessionState(self._price)
+        self._session = SessionState(self.price)
         self.envelopes = EnvelopePublisher(topics, terms)
-        self.books = Books(topics, self._price)
+        self.books = Books(topics, self.price)
+        self.kept_reports = KeptReports()
         self._market_data = MarketData(topics, rules)
         self._cleared: dict[str, datetime] = {}  # Topics whose retained message was removed, when.
 
@@ -200,13 +202,10 @@ class Publisher:
                 continue
             sequence = self._sequences[receiver] = self._sequences.get(receiver, self._skipped) + 1
             number = {"sequence": sequence, "event": event.sequence, "time": event.time}
-            messages.append(
-                Outgoing(
-                    self._topics.report(receiver),
-                    report.form.encode(**(report.entries | number)),
-                    expires_after_s=REPORT_EXPIRY_S,
-                )
-            )
+            payload = report.form.encode(**(report.entries | number))
+            self.kept_reports.add(receiver, sequence, payload)
+            topic = self._topics.report(receiver)
+            messages.append(Outgoing(topic, payload, expires_after_s=REPORT_EXPIRY_S))
         return messages
 
     def _position(self, point: str, start: datetime) -> ParticipantReport:
@@ -234,8 +233,27 @@ class Publisher:
             messages.append(Outgoing(self._topics.trade, payload, expires_after_s=REPORT_EXPIRY_S))
         return messages
 
-    def _price(self, ticks: int) -> str:
+    def report_sequence(self, receiver: str) -> int:
+        """Return the number of the newest report to a receiver.  O(1)."""
+        return self._sequences.get(receiver, self._skipped)
+
+    def report_type(self, answer: Event) -> str:
+        """Return the ``type`` of the report that an answer to a request leads to."""
+        report = self._reports.of_event(answer, repeated=True)
+        assert report is not None, f"{answer} is no answer"
+        return str(report.form.model_fields["type"].default)
+
+    def session_entries(self) -> dict[str, Any]:
+        """Return phases, alarm and collar, as the session message has them."""
+        return self._session.entries()
+
+    def price(self, ticks: int) -> str:
+        """Return a price as it is published, in EUR per kW."""
         return f"{self._rules.price_in_eur_per_kw(ticks):f}"
+
+    def eur(self, tick_watts: int) -> str:
+        """Return an amount of money as it is published, in EUR."""
+        return f"{self._rules.amount_in_eur(tick_watts):f}"
 
     def state(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""

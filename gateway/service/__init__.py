@@ -6,6 +6,7 @@ broker has them.  ``periodic`` decides what is published by the clock, ``plausib
 against clocks that jump, ``reception_watch`` notices when nothing arrives any more, and
 ``silence_watch`` when a guarded device says nothing.  ``snapshot_keeper`` decides when the state is
 kept, ``standby`` follows another's journal, ``garbage`` keeps Python's collector from stopping the
-loop.  ``measures`` counts and times what the exchange does, and ``settings`` has the
-sizes and periods of the loop.
+loop.  ``inner_requests`` are commands from inside the program.  ``measures`` counts and times what
+the exchange does, ``health`` says whether it serves, and ``settings`` has the sizes and periods of
+the loop.
 """

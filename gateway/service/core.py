@@ -20,6 +20,7 @@ from exchange.vocabulary.versions import UnknownVersionError
 from gateway.errors import CorruptJournalError
 from gateway.messages.topics import Topics
 from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
+from gateway.publishing.answers import Answered, Answers
 from gateway.publishing.publisher import Publisher
 
 _LOG = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class JournaledExchange:
                 state["exchange"], market.grid, market.rules, market.terms
             )
             self.publisher.restore(state["reports"])
+        self._answers = Answers(market.topics, self.exchange.state, self.publisher)
 
     @property
     def next_due(self) -> datetime | None:
@@ -100,6 +102,13 @@ class JournaledExchange:
         self.exchange.replay(entry.events)
         self.sequence = entry.sequence
         return self.publisher.entry(entry.events, self.exchange.state.repeated_answer)
+
+    def answer(self, sender: str, query: bytes, now: datetime) -> Answered:
+        """Return the answer to a query, from the state as it is; nothing changes.
+
+        It may be published once the entries that it includes are durable.
+        """
+        return self._answers.answer(sender, query, now)
 
     def market_data(self) -> list[Outgoing]:
         """Return depth, statistics and local prices that changed since the last call."""

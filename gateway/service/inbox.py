@@ -117,6 +117,11 @@ class Inbox:
         self._waiting -= 1
         return found
 
+    def charge(self, sender: str, messages: int) -> None:
+        """Count a message of a sender as so many more, for what its answer cost."""
+        queue = sender if sender in self._known else _STRANGERS
+        self._limiters.get(queue, self._usual).charge(queue, messages)
+
     def take_unread(self) -> int:
         """Return how many messages were refused unread since the last call."""
         unread, self._unread = self._unread, 0

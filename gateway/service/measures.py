@@ -42,6 +42,9 @@ class Measures:
         self._refusals = self._counter("refusals", "Requests refused, by reason", "reason")
         self._alarms = self._counter("alarms", "Operations that failed closed, by kind", "kind")
         self._traded = self._counter("traded_watts", "Watts bought")
+        self._queries = self._counter(
+            "queries", "Queries answered, by what they are about", "about"
+        )
         self.unread = self._counter("unread_messages", "Messages refused unread for their rate")
         self.failures = self._counter("failures", "Commands that failed with an internal error")
         self._batch = self._histogram("batch_messages", "Messages of a batch", _MESSAGES)
@@ -86,6 +89,10 @@ class Measures:
 
     def _forget(self, interval: datetime) -> None:
         self._loading.remove_by_labels({"area": self._area, "interval": format_time(interval)})
+
+    def queries(self, about: str) -> None:
+        """Count a query that was answered, or ``"refused"``."""
+        self._queries.labels(self._area, about).inc()
 
     def batch(self, messages: int, handling_s: float, commit_s: float | None) -> None:
         """Record a batch; ``commit_s`` is ``None`` where nothing was to be journaled."""

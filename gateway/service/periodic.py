@@ -51,10 +51,13 @@ class PeriodicMessages:
     def heard(self, topics: Iterable[str]) -> None:
         """Record that messages came on these topics.
 
-        Messages of the TSO and of the meter operator do not count: they come through other
-        subscriptions than orders and probes.
+        Messages of the TSO and of the meter operator do not count, nor do queries: they come
+        through other subscriptions than orders and probes.
         """
-        if all(self._topics.sender(topic) in (TSO, METERING) for topic in topics):
+        if all(
+            self._topics.asks(topic) or self._topics.sender(topic) in (TSO, METERING)
+            for topic in topics
+        ):
             return
         if self._reception.heard():
             self._next_heartbeat = 0.0

@@ -37,3 +37,13 @@ class RateLimiter:
         allowed = tokens >= 1.0
         self._buckets[participant] = (tokens - allowed, now)
         return allowed
+
+    def charge(self, participant: str, tokens: int) -> None:
+        """Take tokens for work that was done; what is missing must be filled first.  O(1).
+
+        At most as many are missing as a bucket holds.
+        """
+        now = self._clock()
+        left, filled_at = self._buckets.get(participant, (float(self.burst), now))
+        left = min(float(self.burst), left + (now - filled_at) * self.per_second) - tokens
+        self._buckets[participant] = (max(left, -float(self.burst)), now)

@@ -23,9 +23,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,12 +33,15 @@ from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import AdvanceTime, Command
 from exchange.vocabulary.events import Event
 from gateway.errors import GatewayError, StaleWriterError
+from gateway.formats.strict_json import MAX_REQUEST_BYTES
 from gateway.messages.requests import Reader, internal_error
 from gateway.messages.safeguard_requests import SignOfLife
 from gateway.ports import Incoming, Journal, JournalEntry, Outgoing, Transport
 from gateway.publishing.publisher import last_will
 from gateway.service.core import ExchangeSetup, JournaledExchange, recover
+from gateway.service.health import Health
 from gateway.service.inbox import Inbox
+from gateway.service.inner_requests import InnerRequest, InnerRequests, fail_all
 from gateway.service.measures import Measures
 from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
@@ -50,7 +51,7 @@ from gateway.service.silence_watch import SilenceWatch
 from gateway.service.snapshot_keeper import SnapshotKeeper
 from gateway.service.standby import Standby
 
-_STANDS_STILL_S = 10.0  # a loop that has not come round for so long does not serve
+_QUERIED_BYTES = 1_000_000  # of answers, after which a batch ends: few batches wait unconfirmed
 _LOG = logging.getLogger(__name__)
 
 
@@ -62,21 +63,17 @@ class ServiceTransport(Transport, Protocol):
 
 
 @dataclass(slots=True)
-class _Request:
-    """A command from inside the program, and the future of its events."""
-
-    command: Command
-    answer: asyncio.Future[tuple[Event, ...]]
-
-
-@dataclass(slots=True)
 class _RoundOutcome:
-    """Outcome of one round of the loop, to be journaled, published and acknowledged together."""
+    """Outcome of one round of the loop, to be journaled, published and acknowledged together.
+
+    ``messages`` are reports of the entries, and answers to queries from the state among them.
+    """
 
     entries: list[JournalEntry] = field(default_factory=list)
     messages: list[Outgoing] = field(default_factory=list)
     received: list[Incoming] = field(default_factory=list)
-    answers: list[tuple[_Request, tuple[Event, ...]]] = field(default_factory=list)
+    answers: list[tuple[InnerRequest, tuple[Event, ...]]] = field(default_factory=list)
+    queried_bytes: int = 0
 
 
 class Service:
@@ -117,18 +114,19 @@ class Service:
         self._settings = settings or ServiceSettings()
         self._standby = standby
         self._measures = measures or Measures(market.topics.area)
-        self._requests: deque[_Request] = deque()
         self._wake = asyncio.Event()
+        self._requests = InnerRequests(self._wake)
         self._stopping = False
         self._ended = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._silence = SilenceWatch(market.topics, self._settings, lambda: self.core)
         self._periodic = PeriodicMessages(market.topics, self._settings, self._silence.probe)
         self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
-        self._seen_at = -math.inf
         self._retained_for = 0  # The connection after which everything retained was published.
         participants = frozenset(each.participant for each in market.terms)
         self._inbox = Inbox(market.topics, participants, self._settings)
+        parts = (transport, self._inbox, self._outbox, self._periodic)
+        self._health = Health(self._measures, *parts)
         self._reader = Reader(
             market.rules.tick, participants, self._open_intervals, self._known_answer
         )
@@ -176,10 +174,9 @@ class Service:
             for task in (work, *others):
                 task.cancel()
             await asyncio.wait({work, *others})
-            self._seen_at = -math.inf
-            self._measures.online.set(0)
+            self._health.end()
             await self._snapshots.cancel()
-            self._abandon_requests()
+            self._requests.abandon()
             await self._say_offline([work, *others])
         for task in (work, *others):
             if not task.cancelled():
@@ -216,10 +213,7 @@ class Service:
         GatewayError
             When the service ends before the command's outcome is durable.
         """
-        answer: asyncio.Future[tuple[Event, ...]] = asyncio.get_running_loop().create_future()
-        self._requests.append(_Request(command, answer))
-        self._wake.set()
-        return await answer
+        return await self._requests.ask(command)
 
     async def _listen(self) -> None:
         while True:
@@ -263,18 +257,18 @@ class Service:
             await self._take(batch, lost, now)
         deadline = began + self._settings.batch_s
         for _ in range(self._settings.batch_messages):
-            item = self._requests.popleft() if self._requests else self._inbox.take()
+            item = self._requests.take() or self._inbox.take()
             if item is None:
                 break
             await self._take(batch, item, now)
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or batch.queried_bytes > _QUERIED_BYTES:
                 break
         decided = time.monotonic()
         try:
             await self._commit(batch)
         except BaseException as error:
-            for request in (request for request, _ in batch.answers if not request.answer.done()):
-                request.answer.set_exception(GatewayError(f"not known to be durable: {error}"))
+            asked = (request for request, _ in batch.answers)
+            fail_all(asked, GatewayError(f"not known to be durable: {error}"))
             raise
         if batch.entries or batch.received:
             commit_s = time.monotonic() - decided if batch.entries else None
@@ -283,16 +277,23 @@ class Service:
         await self._snapshots.look(self.core)
 
     async def _take(
-        self, batch: _RoundOutcome, item: tuple[str, Incoming] | _Request | Command, now: datetime
+        self,
+        batch: _RoundOutcome,
+        item: tuple[str, Incoming] | InnerRequest | Command,
+        now: datetime,
     ) -> None:
         """Handle a message and its sender, or a command; an internal error affects no other."""
-        if isinstance(item, _Request):
+        if isinstance(item, InnerRequest):
             command = item.command
         elif not isinstance(item, tuple):
             command = item
         else:
             sender, message = item
             batch.received.append(message)
+            if self._market.topics.asks(message.topic):
+                self._silence.read(sender, None, time.monotonic())
+                self._answer(batch, sender, message.payload, now)
+                return
             point = self._market.topics.metered_point(message.topic)
             read = self._reader.read(sender, message.payload, point)
             self._silence.read(sender, read, time.monotonic())
@@ -313,13 +314,22 @@ class Service:
             gc.unfreeze()  # the former state, which has cycles as a whole, is garbage now
             for entry in batch.entries:
                 self._core.apply(entry)
-            if isinstance(item, _Request):
-                item.answer.set_exception(bug)
+            if isinstance(item, InnerRequest):
+                item.fail(bug)
             else:
                 self._do(batch, internal_error(command), now)
             return
-        if isinstance(item, _Request):
+        if isinstance(item, InnerRequest):
             batch.answers.append((item, events))
+
+    def _answer(self, batch: _RoundOutcome, sender: str, query: bytes, now: datetime) -> None:
+        """Answer a query from the state with all entries of the batch: they are durable first."""
+        answered = self.core.answer(sender, query, now)
+        batch.messages.append(answered.message)
+        size = len(answered.message.payload)
+        batch.queried_bytes += size
+        self._inbox.charge(sender, size // MAX_REQUEST_BYTES)
+        self._measures.queries(answered.about)
 
     def _do(self, batch: _RoundOutcome, command: Command, now: datetime) -> tuple[Event, ...]:
         entry, messages = self.core.handle(command, now)
@@ -334,12 +344,12 @@ class Service:
         """Make a batch durable, then publish, then acknowledge; never in another order."""
         if batch.entries:
             await self._journal.append(batch.entries, self._outbox.published)
+        if batch.entries or batch.messages:
             await self._outbox.wait_for_room(self._settings.unconfirmed_batches)
-            self._outbox.publish(batch.entries[-1].sequence, batch.messages)
+            self._outbox.publish(self.core.sequence, batch.messages)
         self._transport.acknowledge(batch.received)
         for request, events in batch.answers:
-            if not request.answer.done():  # the caller may have been cancelled meanwhile
-                request.answer.set_result(events)
+            request.settle(events)
 
     def _publish_retained(self, now: datetime) -> None:
         """Publish everything retained, where the broker may have lost it or have an older form.
@@ -353,7 +363,7 @@ class Service:
         """Publish what is due, and connect anew where nothing comes in any more."""
         if self._transport.connections != self._retained_for:
             self._publish_retained(now)
-        self._look()
+        self._health.look(self.core)
         moment, sequence = time.monotonic(), self.core.sequence
         connected = self._transport.connected
         messages = self._periodic.due(self.core, moment, now, connected=connected)
@@ -363,34 +373,15 @@ class Service:
             self._outbox.publish(sequence, [last_will(self._market.topics)])
             self._transport.reconnect()
 
-    def _look(self) -> None:
-        """Take the measures of queues and state."""
-        measures, self._seen_at = self._measures, time.monotonic()
-        measures.waiting.set(len(self._inbox))
-        measures.unread.inc(self._inbox.take_unread())
-        measures.unconfirmed.set(len(self._outbox))
-        measures.written.set(self.core.sequence)
-        measures.published.set(self._outbox.published)
-        measures.resting.set(len(self.core.exchange.state.orders))
-        measures.open_intervals.set(len(self._open_intervals()))
-        measures.online.set(self._transport.connected and not self._periodic.silent)
-
     def serves(self) -> bool:
         """Return whether it serves: its loop moves, it is connected, and messages reach it."""
-        is_moving = time.monotonic() - self._seen_at < _STANDS_STILL_S
-        return is_moving and self._transport.connected and not self._periodic.silent
+        return self._health.serves()
 
     def _open_intervals(self) -> list[datetime]:
         return self.core.exchange.open_intervals()
 
     def _known_answer(self, sender: str, request_id: str) -> RequestAnswer | None:
         return self.core.exchange.state.answers.find(sender, request_id)
-
-    def _abandon_requests(self) -> None:
-        for request in self._requests:
-            if not request.answer.done():
-                request.answer.set_exception(GatewayError("the service has ended"))
-        self._requests.clear()
 
 
 def _error_of(task: asyncio.Task[None]) -> BaseException | None:

@@ -71,10 +71,10 @@ class SilenceWatch:
             elif (sender := self._topics.sender(message.topic)) is not None:
                 self._note(sender, moment)
 
-    def read(self, sender: str, command: Command | SignOfLife, moment: float) -> None:
+    def read(self, sender: str, command: Command | SignOfLife | None, moment: float) -> None:
         """Note a message that was read: a sign of life of the session it names, else of all.
 
-        A last will is none, because the broker publishes it.
+        A query (``None``) is one, too.  A last will is none, because the broker publishes it.
         """
         match command:
             case LoseSession():

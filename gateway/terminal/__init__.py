@@ -3,5 +3,5 @@
 ``console`` has what all commands share: tables, faults, exit codes.  Each other module prints one
 kind of result: ``envelopes`` (with verdicts), ``folder``, ``fairness``, ``operator_outputs``,
 ``reconfiguration``, ``hierarchy``, ``contract_curve``, ``simulation``, ``market_report``,
-``statements`` and ``replay``.
+``statements``, ``replay`` and ``trading``, which has what clients of a market know.
 """

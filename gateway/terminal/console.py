@@ -4,8 +4,8 @@ Results go to stdout or to the file named with ``-o``.  Errors, warnings and pro
 All input errors are printed, one line each, with the element and the numbers.
 
 Exit codes: 0, done.  1, done, but the result reports a failure: envelopes that are not secure, an
-interval that could not be secured, an unmet contract, a line that is not an order, a network
-without envelopes.  2, no result: the input
+interval that could not be secured, an unmet contract, a line that is not an order or is refused,
+a network without envelopes.  2, no result: the input
 has faults, or a file, a server or a package is not available.
 """
 
@@ -40,6 +40,8 @@ NOT_SECURE = 1
 """Exit code for envelopes that are not secure, intervals without any, and unmet contracts."""
 FAULTY_ORDERS = 1
 """Exit code for files with a line that is not an order; the result covers all other lines."""
+REFUSED_LINES = 1
+"""Exit code for a script of which a line was no command or was refused."""
 FAILED_NETWORKS = 1
 """Exit code for a folder in which a network has no envelopes; the others have them."""
 BAD_INPUT = 2

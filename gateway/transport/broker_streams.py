@@ -6,6 +6,14 @@ import asyncio
 from typing import Any
 
 from amqtt.adapters import ReaderAdapter, StreamReaderAdapter
+from amqtt.errors import MQTTError
+
+_NAME = b"\0\4MQTT"  # behind it a CONNECT has the level of its protocol
+_LEVEL_311 = 4
+
+
+class NewerProtocolError(MQTTError):  # type: ignore[misc]  # amqtt has no types
+    """A CONNECT is of MQTT 5, of which amqtt would wait for more than there is."""
 
 
 class FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
@@ -16,9 +24,18 @@ class FirstPacket(ReaderAdapter):  # type: ignore[misc]  # amqtt has no types
         self._read = bytearray()
 
     async def read(self, n: int = -1) -> bytes:
-        """Read, and keep what was read."""
+        """Read, and keep what was read.
+
+        Raises
+        ------
+        NewerProtocolError
+            As soon as the level of the protocol shows it.
+        """
         data: bytes = await self._reader.read(n)
         self._read += data
+        at = self._read.find(_NAME, 2, 2 + 4 + len(_NAME)) + len(_NAME)
+        if at > len(_NAME) and self._read[at : at + 1] > bytes([_LEVEL_311]):
+            raise NewerProtocolError(f"it speaks level {self._read[at]} of MQTT")
         return data
 
     def feed_eof(self) -> None:

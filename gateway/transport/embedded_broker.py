@@ -22,14 +22,19 @@ from amqtt.adapters import ReaderAdapter, WriterAdapter
 from amqtt.broker import Broker, RetainedApplicationMessage, Server
 from amqtt.contexts import Action
 from amqtt.errors import BrokerError, MQTTError
-from amqtt.mqtt.connack import IDENTIFIER_REJECTED, NOT_AUTHORIZED, ConnackPacket
+from amqtt.mqtt.connack import (
+    IDENTIFIER_REJECTED,
+    NOT_AUTHORIZED,
+    UNACCEPTABLE_PROTOCOL_VERSION,
+    ConnackPacket,
+)
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
 
 from gateway.errors import TransportError
 from gateway.messages.topics import Rights, covers
 from gateway.transport.broker_log import nothing_logged
-from gateway.transport.broker_streams import FirstPacket, OpenWriter
+from gateway.transport.broker_streams import FirstPacket, NewerProtocolError, OpenWriter
 from gateway.transport.library_hooks import check_attributes, check_hooks
 from gateway.transport.mqtt_client import MqttSettings
 
@@ -131,9 +136,13 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
     ) -> tuple[BrokerProtocolHandler, Session]:
         """Check a CONNECT before amqtt touches the session that it names."""
         packet = FirstPacket(reader)
-        _, asking = await BrokerProtocolHandler.init_from_connect(
-            packet, writer, self.plugins_manager
-        )
+        try:
+            _, asking = await BrokerProtocolHandler.init_from_connect(
+                packet, writer, self.plugins_manager
+            )
+        except NewerProtocolError:
+            await ConnackPacket.build(0, UNACCEPTABLE_PROTOCOL_VERSION).to_stream(writer)
+            raise
         refusal = self._refusal(asking)
         if refusal is not None:
             code, why = refusal

@@ -53,16 +53,16 @@ class MqttTransport:
         Topic filters to receive; the session is persistent, so unacknowledged messages are
         delivered again.
     will
-        Message that the broker publishes when the connection breaks; or what returns one for each
-        attempt to connect.
-    on_accepted
-        Called when a broker has accepted a connection: what it publishes goes out on this one,
-        behind what waits already.
+        Message that the broker publishes when the connection breaks, or what makes one for each
+        connection.
     ignore_retained
         Take no retained messages.  An order that was published as retained would otherwise reach
         the exchange again with every connection.
     payload_at_most
         Bytes of a payload that are kept; the rest of a longer one is cut off.
+    on_connected
+        Called whenever a broker has accepted a connection; the messages that it returns go out
+        first, before those that wait.
     """
 
     def __init__(
@@ -71,16 +71,17 @@ class MqttTransport:
         subscriptions: Sequence[str] = (),
         will: Outgoing | Callable[[], Outgoing] | None = None,
         *,
-        on_accepted: Callable[[], None] | None = None,
         ignore_retained: bool = False,
         payload_at_most: int | None = None,
+        on_connected: Callable[[], Sequence[Outgoing]] = tuple,
     ) -> None:
         self._settings = settings
         self._subscriptions = tuple(subscriptions)
         self._will = will
-        self._accepted_too = on_accepted
         self._ignore_retained = ignore_retained
         self._payload_at_most = payload_at_most
+        self._on_connected = on_connected
+        self._subscribing = asyncio.Lock()
         self._tls = ssl.create_default_context() if settings.tls else None
         self._handlers = Handlers(
             self._on_accepted, self._on_received, self._on_confirmed, self._pump
@@ -183,6 +184,30 @@ class MqttTransport:
         self._pump()
         return confirmed
 
+    async def subscribe(self, filters: Sequence[str]) -> None:
+        """Receive further topics, on this connection and all later ones.
+
+        Returns when the broker has agreed, or a later connection will ask it.
+
+        Raises
+        ------
+        BrokerRefusedError
+            When the broker refuses a filter; then none of them is received.
+        """
+        new = tuple(each for each in filters if each not in self._subscriptions)
+        before, self._subscriptions = self._subscriptions, (*self._subscriptions, *new)
+        async with self._subscribing:
+            link = self._link
+            if not new or link is None or not link.is_up:
+                return
+            try:
+                await link.subscribe(new, retained=not self._ignore_retained)
+            except BrokerRefusedError:
+                self._subscriptions = before
+                raise
+            except TransportError as error:
+                link.end(str(error))
+
     def reconnect(self) -> None:
         """Break the connection; it and its subscriptions are made anew."""
         if self._link is not None:
@@ -243,8 +268,7 @@ class MqttTransport:
         # at quality of service 0.
         self._unacknowledged.clear()
         self._received = deque(each for each in self._received if not each.qos)
-        if self._accepted_too is not None:
-            self._accepted_too()
+        self._publications.put_first(self._on_connected())
 
     async def _keep_connected(self, first: asyncio.Event) -> None:
         """Connect, subscribe, wait until the connection breaks, and begin again.
@@ -255,7 +279,7 @@ class MqttTransport:
         loop = asyncio.get_running_loop()
         wait_s = _FIRST_WAIT_S
         while True:
-            began, connections = loop.time(), self._connection
+            began, connections, version = loop.time(), self._connection, self._version
             link = self._link = MqttConnection(
                 self._settings, self._version, self._tls, self._handlers
             )
@@ -264,7 +288,8 @@ class MqttTransport:
             self._publications.interrupt()
             if loop.time() - began > _LASTING_S and self._connection > connections:
                 wait_s = _FIRST_WAIT_S
-            _LOG.warning("MQTT connection: %s; trying again in %.2f s", why, wait_s)
+            level = logging.WARNING if version == self._version else logging.INFO
+            _LOG.log(level, "MQTT connection: %s; trying again in %.2f s", why, wait_s)
             self._last_failure = f"; the last attempt: {why}"
             await asyncio.sleep(wait_s)
             longest_s = self._settings.longest_backoff_s
@@ -275,7 +300,8 @@ class MqttTransport:
     async def _serve_one(self, link: MqttConnection, first: asyncio.Event) -> str:
         """Keep one connection until it is over; return why it is."""
         try:
-            answer = await link.open(self._will() if callable(self._will) else self._will)
+            will = self._will() if callable(self._will) else self._will
+            answer = await link.open(will)
             await self._subscribe(link, first if answer.session_present else asyncio.Event())
             first.set()
             self._pump()
@@ -317,7 +343,8 @@ class MqttTransport:
             return
         late = asyncio.get_running_loop().call_later(_LATE_ANSWER_S, resumed.set)
         try:
-            await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
+            async with self._subscribing:
+                await link.subscribe(self._subscriptions, retained=not self._ignore_retained)
         finally:
             late.cancel()
 

@@ -184,6 +184,7 @@ class MqttConnection(asyncio.Protocol):
             (settings.username, settings.password),
             will,
             properties,
+            clean=settings.session_expiry_s == 0,
         )
 
     async def subscribe(self, filters: Sequence[str], *, retained: bool) -> None:

@@ -80,8 +80,10 @@ def connect_packet(
     account: tuple[str | None, str | None],
     will: Outgoing | None,
     properties: Sequence[tuple[int, int]],
+    *,
+    clean: bool = False,
 ) -> bytes:
-    """Return a CONNECT that takes up a persistent session.
+    """Return a CONNECT that takes up a persistent session, or (``clean``) begins a new one.
 
     Parameters
     ----------
@@ -100,7 +102,7 @@ def connect_packet(
         Where a text is too long or not valid Unicode.
     """
     username, password = account
-    flags = 0
+    flags = 0x02 if clean else 0
     fields = [_text("client id", client_id)]
     if will is not None:
         flags |= 0x04 | 1 << 3 | will.retain << 5

@@ -70,6 +70,14 @@ class Publications:
         self._waiting.extend([_Publication(message, batch) for message in messages])
         return batch.confirmed
 
+    def put_first(self, messages: Sequence[Outgoing]) -> None:
+        """Take messages over that go out before all that wait."""
+        loop = asyncio.get_running_loop()
+        for message in reversed(messages):
+            batch = _PublishBatch(1, loop.create_future())
+            batch.confirmed.add_done_callback(_refusal_told)
+            self._waiting.appendleft(_Publication(message, batch))
+
     def next_packets(self) -> bytes:
         """Return packets for one write, and count their messages as under way; may be empty."""
         packets: list[bytes] = []
@@ -141,6 +149,12 @@ class Publications:
         """Cancel the futures of everything that is not confirmed."""
         for each in (*self.under_way.values(), *self._waiting):
             each.batch.confirmed.cancel()
+
+
+def _refusal_told(confirmed: asyncio.Future[None]) -> None:
+    """Log that a message was refused for which nobody waits."""
+    if not confirmed.cancelled() and (refusal := confirmed.exception()) is not None:
+        _LOG.warning("%s", refusal)
 
 
 class _PublishBatch:

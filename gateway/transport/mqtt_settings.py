@@ -27,7 +27,7 @@ class MqttSettings:
         larger message from a broker of 3.1.1 the beginning is kept.
     session_expiry_s
         Time for which the broker keeps the session without a connection (MQTT 5; with 3.1.1 the
-        broker decides).
+        broker decides).  With 0 each connection begins a new session, which ends with it.
     keepalive_s
         Twice the time between two pings; a broker that does not answer one before the next is
         gone.  0 means no pings.  A broker of MQTT 5 may ask for another time.

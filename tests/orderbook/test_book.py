@@ -75,6 +75,13 @@ class BookContract:
         assert filled.depth(Side.SELL) == [DepthLevel(51, 50, 2), DepthLevel(52, 10, 1)]
         assert filled.depth(Side.BUY, levels=1) == [DepthLevel(50, 50, 1)]
 
+    def test_levels_are_walked_from_a_price_on(self, filled):
+        assert list(filled.levels(Side.SELL)) == filled.depth(Side.SELL)
+        assert list(filled.levels(Side.SELL, 52)) == [DepthLevel(52, 10, 1)]
+        assert [level.limit_price_ticks for level in filled.levels(Side.BUY, 51)] == [50, 49]
+        assert [level.limit_price_ticks for level in filled.levels(Side.BUY, 49)] == [49]
+        assert list(filled.levels(Side.BUY, 48)) == []
+
     def test_a_cancelled_order_is_gone_and_an_empty_level_with_it(self, filled):
         assert filled.cancel(5).remaining_w == 50
         assert 5 not in filled
@@ -238,6 +245,9 @@ class BooksAgree(RuleBasedStateMachine):
         for side in Side:
             assert list(self.fast.orders(side)) == list(self.naive.orders(side))
             assert self.fast.depth(side) == self.naive.depth(side)
+            for first in (None, *(level.limit_price_ticks + 1 for level in self.naive.depth(side))):
+                found = list(self.fast.levels(side, first))
+                assert found == list(self.naive.levels(side, first))
             assert self.fast.best(side) == self.naive.best(side)
             assert self.fast.best_price_ticks(side) == self.naive.best_price_ticks(side)
             assert self.fast.worst_price_ticks(side) == self.naive.worst_price_ticks(side)

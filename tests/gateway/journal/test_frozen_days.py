@@ -48,8 +48,12 @@ _UNORDERED = re.compile(
     r"|_levels\[.*\]|_statistics|_traded_at|_ends)$"
 )
 # After a restart everything retained is published again, so what is stale is not kept, and whose
-# envelopes are confirmed next does not follow from events.
-_LEFT_OUT = re.compile(rf"{LEFT_OUT.pattern}|\._price$|\._stale|\._turn$")
+# envelopes are confirmed next does not follow from events.  Reports are kept since a snapshot only.
+# Of books the last messages are forgotten, since depth goes out by the clock.
+_LEFT_OUT = re.compile(
+    rf"{LEFT_OUT.pattern}|\._price$|\._stale|\._turn$|^\.kept_reports\b"
+    r"|\.books\._(event|published|touched)"
+)
 
 
 def _journal(version: int, name: str) -> list[JournalEntry]:

@@ -63,6 +63,8 @@ def test_every_topic_is_a_channel() -> None:
         TOPICS.session,
         TOPICS.order("x").replace("/x", "/{participant}"),
         TOPICS.report("x").replace("/x", "/{receiver}"),
+        TOPICS.query("x").replace("/x", "/{sender}"),
+        TOPICS.answer("x").replace("/x", "/{sender}"),
         TOPICS.envelope("x").replace("/x", "/{connection_point}"),
         TOPICS.meter("x").replace("/x", "/{connection_point}"),
         level.sub("{interval}", TOPICS.price(START)),

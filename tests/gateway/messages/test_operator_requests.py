@@ -140,7 +140,7 @@ def test_what_is_no_control_is_refused_with_a_sentence(message: dict[str, Any], 
 def test_only_the_operator_has_the_topic() -> None:
     assert TOPICS.sender(TOPICS.control) == OPERATOR
     assert TOPICS.sender("doe/v1/a/order/operator") is None
-    assert TOPICS.rights_of(OPERATOR).publish == (TOPICS.control,)
+    assert TOPICS.rights_of(OPERATOR).publish == (TOPICS.control, TOPICS.query(OPERATOR))
     assert TOPICS.control not in TOPICS.rights_of("p1").publish
     assert TOPICS.control in TOPICS.incoming
     refused = read({"type": "halt", "control_id": "c"}, sender="p1")

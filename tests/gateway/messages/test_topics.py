@@ -20,15 +20,18 @@ BAD_IDS = ["", "+", "#", "a/b", "a+", "#a", "a b", "a\tb", "a\x00", "a\x7f", "\u
 def test_what_may_not_stand_in_a_topic(identifier: str) -> None:
     assert not is_identifier(identifier)
     makers: list[Callable[[str], object]] = [
-        *(TOPICS.envelope, TOPICS.order, TOPICS.report, TOPICS.meter, Topics)
+        *(TOPICS.envelope, TOPICS.order, TOPICS.report, TOPICS.meter, Topics),
+        *(TOPICS.query, TOPICS.answer),
     ]
     for make in makers:
-        if (make, identifier) in ((TOPICS.order, "+"), (TOPICS.meter, "+")):
-            continue  # the two filters
+        if identifier == "+" and make in (TOPICS.order, TOPICS.meter, TOPICS.query):
+            continue  # the filters
         with pytest.raises(ValueError, match="may not stand in a topic"):
             make(identifier)
     assert TOPICS.sender(f"doe/v1/north/order/{identifier}") is None
     assert TOPICS.sender(f"doe/v1/north/meter/{identifier}") is None
+    assert TOPICS.sender(f"doe/v1/north/query/{identifier}") is None
+    assert not TOPICS.asks(f"doe/v1/north/query/{identifier}")
 
 
 def test_names_are_those_of_the_protocol() -> None:
@@ -36,6 +39,8 @@ def test_names_are_those_of_the_protocol() -> None:
     assert TOPICS.envelope("load:0") == "doe/v1/north/envelope/load:0"
     assert TOPICS.order("p1") == "doe/v1/north/order/p1"
     assert TOPICS.report("p1") == "doe/v1/north/report/p1"
+    assert TOPICS.query("p1") == "doe/v1/north/query/p1"
+    assert TOPICS.answer("tso") == "doe/v1/north/answer/tso"
     assert TOPICS.book(Direction.INJECTION, START) == (
         "doe/v1/north/book/injection/20960601T120000Z"
     )
@@ -50,8 +55,13 @@ def test_names_are_those_of_the_protocol() -> None:
 
 @given(st.text(max_size=20))
 def test_sender_is_who_the_topic_was_made_for(name: str) -> None:
-    if is_identifier(name) and name not in (TSO, OPERATOR, METERING):
+    if not is_identifier(name):
+        return
+    if name not in (TSO, OPERATOR, METERING):
         assert TOPICS.sender(TOPICS.order(name)) == name
+    assert TOPICS.sender(TOPICS.query(name)) == name
+    assert TOPICS.asks(TOPICS.query(name))
+    assert not any(TOPICS.asks(make(name)) for make in (TOPICS.order, TOPICS.answer, TOPICS.meter))
 
 
 def test_senders_of_other_topics() -> None:
@@ -59,17 +69,23 @@ def test_senders_of_other_topics() -> None:
     assert TOPICS.sender(TOPICS.meter("load:0")) == METERING
     assert TOPICS.metered_point(TOPICS.meter("load:0")) == "load:0"
     assert TOPICS.sender(TOPICS.order(METERING)) is None
-    for topic in ("", "doe/v1/south/order/p1", "doe/v1/north/report/p1", TOPICS.order("tso")):
+    for role in (TSO, OPERATOR, METERING):
+        assert TOPICS.sender(TOPICS.query(role)) == role
+    others = ("doe/v1/south/query/p1", TOPICS.answer("p1"), TOPICS.order("tso"))
+    for topic in ("", "doe/v1/south/order/p1", "doe/v1/north/report/p1", *others):
         assert TOPICS.sender(topic) is None
 
 
 def test_participants_cannot_reach_each_other() -> None:
     rights = TOPICS.participant_rights("p1")
-    mine = [TOPICS.report("p1"), TOPICS.session, TOPICS.envelope("load:0")]
+    mine = [TOPICS.report("p1"), TOPICS.answer("p1"), TOPICS.session, TOPICS.envelope("load:0")]
     others = [TOPICS.report("p2"), "doe/v1/north/report/+", "doe/v1/#", "#", TOPICS.order("p1")]
+    others += [TOPICS.answer("p2"), "doe/v1/north/answer/+", TOPICS.query("p1"), TOPICS.query("p2")]
     assert all(any(covers(right, topic) for right in rights.subscribe) for topic in mine)
     assert not any(covers(right, topic) for right in rights.subscribe for topic in others)
-    assert not any(covers(right, TOPICS.order("p2")) for right in rights.publish)
+    assert any(covers(right, TOPICS.query("p1")) for right in rights.publish)
+    foreign = [TOPICS.order("p2"), TOPICS.query("p2"), TOPICS.query("tso"), TOPICS.answer("p1")]
+    assert not any(covers(right, topic) for right in rights.publish for topic in foreign)
     assert not any(covers(right, TOPICS.interface_limits) for right in rights.publish)
     assert not any(covers(right, TOPICS.meter("load:1")) for right in rights.publish)
 
@@ -88,9 +104,9 @@ def test_market_data_is_for_all_to_read_and_for_the_exchange_alone_to_write(name
         assert any(covers(right, topic) for right in TOPICS.exchange_rights().publish)
 
 
-def test_the_meter_operator_writes_readings_and_nothing_else() -> None:
+def test_the_meter_operator_writes_readings_and_queries_and_nothing_else() -> None:
     rights = TOPICS.rights_of(METERING)
-    assert all(covers(right, TOPICS.meter("load:1")) for right in rights.publish)
+    assert rights.publish == (TOPICS.meter("+"), TOPICS.query(METERING))
     others = [TOPICS.order("p1"), TOPICS.control, TOPICS.interface_limits]
     assert not any(covers(right, topic) for right in rights.publish for topic in others)
     assert not any(covers(right, TOPICS.report("p1")) for right in rights.subscribe)

@@ -249,7 +249,7 @@ def test_the_core_tells_prices_of_what_was_touched() -> None:
     core.handle(AdvanceTime(), OPENED)
     never = {"time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL}
     core.handle(submitted("b2", 0, Side.BUY, 100, 300, **never), OPENED)
-    assert core.market_data() == []
+    assert read(core.market_data(), "price") == []
 
 
 @pytest.mark.slow

@@ -37,6 +37,7 @@ class World:
         self.versions: dict[str, int] = {}
         self.limits: Limits = {}
         self.books: dict[str, tuple[int, dict[tuple[str, str], int]]] = {}
+        self.book_messages: dict[str, int] = {}
         # By trade and book: what reports say was bought and paid, and what the tape says.
         self.bought: Counter[tuple[int, str, str]] = Counter()
         self.printed: Counter[tuple[int, str, str]] = Counter()
@@ -105,8 +106,9 @@ class World:
         }
         if content["type"] == "delta":
             sequence, known = self.books[name]
-            assert content["previous"] == sequence < content["sequence"]
+            assert self.book_messages[name] == content["previous"] <= sequence
             levels = known | levels
+        self.book_messages[name] = content["sequence"]
         self.books[name] = (
             content["sequence"],
             {level: quantity_w for level, quantity_w in levels.items() if quantity_w},
@@ -115,11 +117,25 @@ class World:
     def has_books_of(self, core: JournaledExchange) -> None:
         """Check that the depth that was published is that of the open orders."""
         assert core.publisher.books.changes() == []
-        for start in (START, LATER):
-            for direction in Direction:
+        for name, found in _books_of(core).items():
+            if name in self.books:
+                assert self.books[name][1] == found[1]
+
+    def asks_for_books_of(self, core: JournaledExchange) -> None:
+        """Take the books as they are, between two messages: the next one may be applied to them."""
+        self.books |= {name: each for name, each in _books_of(core).items() if name in self.books}
+
+
+def _books_of(core: JournaledExchange) -> dict[str, tuple[int, dict[tuple[str, str], int]]]:
+    """Return sequence and depth of all open books by the end of their topics."""
+    found = {}
+    for start in (START, LATER):
+        for direction in Direction:
+            sequence = core.publisher.books.sequence((start, direction))
+            if sequence is not None:
                 name = TOPICS.book(direction, start).removeprefix("doe/v1/a/book/")
-                if name in self.books:
-                    assert self.books[name][1] == depth(core, direction, start)
+                found[name] = sequence, depth(core, direction, start)
+    return found
 
 
 def _book(content: dict[str, Any]) -> tuple[int, str, str]:
@@ -189,6 +205,8 @@ def test_what_is_published_is_right_secure_and_discreet(
             world.hear(message)
             assert inside(world.limits, old) or inside(world.limits, new)
         assert world.limits == new
+        if number % 3 == 0:
+            world.asks_for_books_of(core)
         if number % entries_between_changes == 0:
             for message in core.publisher.books.changes():
                 world.hear(message)

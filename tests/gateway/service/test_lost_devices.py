@@ -152,7 +152,8 @@ async def test_the_will_of_a_former_connection_has_no_effect(
         serving(area, mosquitto.settings(f"{area}-exchange"), redis_server.url) as service,
         MqttTransport(former_id, will=Outgoing(topic, last_will_of("e1"))) as former,
     ):
-        guard = {"type": "safeguard", "request_id": "g1", "session": "e1", **CANCEL}
+        device = {"device": present_id.client_id}  # the same, under another name at the broker
+        guard = {"type": "safeguard", "request_id": "g1", "session": "e1", **device, **CANCEL}
         await former.publish([Outgoing(topic, json.dumps(guard).encode())])
         await until(lambda: _guarded(service) == {"e1"})
         async with client(

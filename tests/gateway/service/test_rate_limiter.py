@@ -66,3 +66,25 @@ def test_a_long_rest_earns_no_more_than_a_burst() -> None:
     limiter = RateLimiter(10.0, 3, clock)
     clock.now += 1e6
     assert [limiter.allows("p0") for _ in range(5)] == [True] * 3 + [False] * 2
+
+
+def test_what_was_charged_is_missing_until_it_is_filled() -> None:
+    clock = Clock()
+    limiter = RateLimiter(2.0, 10, clock)
+    limiter.charge("p0", 12)
+    clock.now += 1.4
+    assert not limiter.allows("p0"), "12 of 10 tokens are gone, and 2.8 came"
+    clock.now += 0.2
+    assert limiter.allows("p0")
+    assert limiter.allows("p1"), "each has a bucket of its own"
+
+
+def test_no_more_is_missing_than_a_bucket_holds() -> None:
+    clock = Clock()
+    limiter = RateLimiter(2.0, 10, clock)
+    for _ in range(9):
+        limiter.charge("p0", 100)
+    clock.now += 5.4
+    assert not limiter.allows("p0")
+    clock.now += 0.2
+    assert limiter.allows("p0")

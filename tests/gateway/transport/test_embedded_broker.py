@@ -30,6 +30,8 @@ FOREIGN = {
     "another's order": TOPICS.order("p1"),
     "the TSO's limits": TOPICS.interface_limits,
     "another's report": TOPICS.report("p1"),
+    "another's query": TOPICS.query("p1"),
+    "another's answer": TOPICS.answer("p1"),
     "an envelope": TOPICS.envelope("load:0"),
     "the session": TOPICS.session,
     "statistics": TOPICS.statistics(Direction.INJECTION, START),
@@ -245,7 +247,10 @@ async def test_retained_messages_need_a_right_and_a_subscription(own: EmbeddedBr
     topics = [TOPICS.report("p1"), TOPICS.report("p2"), TOPICS.session, TOPICS.envelope("load:0")]
     async with MqttTransport(own.settings("exchange", "exchange"), ["doe/v1/north/#"]) as exchange:
         await exchange.publish([Outgoing(each, each.encode(), retain=True) for each in topics])
-        wishes = ("#", "doe/v1/north/report/+", TOPICS.report("p1"), TOPICS.order("+"))
+        wishes = (
+            *("#", "doe/v1/north/report/+", TOPICS.report("p1"), TOPICS.order("+")),
+            *("doe/v1/north/answer/+", TOPICS.answer("p1"), TOPICS.query("p2")),
+        )
         for wish in wishes:
             with pytest.raises(BrokerRefusedError, match="subscription"):
                 async with MqttTransport(own.settings("p2", "p2"), [wish]):

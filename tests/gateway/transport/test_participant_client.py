@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from gateway_market import START, client, order, serving
-from gateway_servers import MakeSettings, RedisServer, cut
+from gateway_servers import MakeSettings, RedisServer, cut, free_port
 from listening import Ear, until
+from project import ROOT
+from request_examples import REQUESTS
 
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.rules import MarketRules, MeteringRules
+from gateway.messages.participant_reports import Report
 from gateway.messages.topics import Topics
+from gateway.ports import Outgoing
 from gateway.service.rate_limiter import RateLimiter
+from gateway.transport.mqtt import MqttTransport
+from gateway.transport.mqtt_settings import MqttSettings
 from gateway.transport.participant_client import ParticipantClient, ReportContent
 from security_check.model.limits import InterfaceLimits
 
@@ -235,3 +243,94 @@ async def test_a_safeguard_is_set_on_each_connection(
 def _of_safeguards(ear: Ear) -> list[Any]:
     kinds = ("safeguard", "session_lost")
     return [each for each in ear.on("report/p0") if each["type"] in kinds]
+
+
+DOCUMENT = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
+REPORTS = [
+    example["payload"]
+    for name in DOCUMENT["channels"]["reports"]["messages"]
+    for example in DOCUMENT["components"]["messages"][name]["examples"]
+]
+SENDERS = {"orders": "p0", "limits": "tso", "controls": "operator", "readings": "metering"}
+
+
+async def test_each_kind_of_report_answers_each_kind_of_request_whose_id_it_has(area: str) -> None:
+    """Whatever its type is; and one that only names the order answers nothing."""
+    assert len({report["type"] for report in REPORTS}) == len(Report.__subclasses__())
+    requests = [
+        (SENDERS[channel], message)
+        for channel, name in SENDERS.items()
+        for message in REQUESTS[channel]
+        if message.get("type") not in ("disconnected", "alive")
+    ]
+    assert len(requests) >= 15
+    for name, message in requests:
+        settings = MqttSettings("127.0.0.1", 1, name)
+        asker = ParticipantClient(settings, Topics(area), name)
+        key = asker._checked_id(message)
+        for report in REPORTS:
+            ids = {"client_order_id": key} if "client_order_id" in report else {}
+            for request_id in (key, None, "another") if "request_id" in report else (None,):
+                waiting = asker._waiting[key] = asyncio.get_running_loop().create_future()
+                asker.last_sequence = 0
+                asker._take(Topics(area).report(name), report | ids | {"request_id": request_id})
+                assert waiting.done() == (request_id == key), (message, report)
+
+
+RUBBISH = [b"", b"\xff", b"{", b"[]", b"null", b"7", b'"' * 9, b"[" * 100_000, b"{}", b'{"a": NaN}']
+NO_NUMBERS: list[Any] = [None, "1", 1.5, -1, True, []]
+RUBBISH += [json.dumps({"sequence": each}).encode() for each in NO_NUMBERS]
+
+
+@pytest.mark.parametrize("way", ["report", "answer", "session"])
+async def test_a_client_hears_on_after_anything_at_all(
+    mosquitto: Any, redis_server: RedisServer, area: str, way: str
+) -> None:
+    topics = Topics(area)
+    topic = {"report": topics.report("p0"), "answer": topics.answer("p0")}.get(way, topics.session)
+    heard: list[Any] = []
+
+    def on_message(where: str, content: Any) -> None:
+        heard.append(content)
+        raise ZeroDivisionError("a bug of the application")
+
+    async with (
+        serving(area, mosquitto.settings(f"{area}-exchange"), redis_server.url),
+        ParticipantClient(
+            mosquitto.settings(f"{area}-p0"),
+            topics,
+            "p0",
+            (topics.session,),
+            on_message,
+            queries=True,
+        ) as asker,
+        MqttTransport(mosquitto.settings(f"{area}-vandal")) as vandal,
+        asyncio.timeout(20),
+    ):
+        await vandal.publish([Outgoing(topic, payload) for payload in RUBBISH])
+        answer = await asker.ask(order("a", 0, "sell", 10, "0.05"))
+        assert answer["type"] == "accepted"
+        assert (await asker.query("orders"))[0]["entries"][0]["client_order_id"] == "a"
+        assert len(heard) > 0
+
+
+async def test_what_waits_for_the_broker_is_not_sent_again(
+    area: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy every so often of each waiting request would all go out when the broker is back."""
+    asker = ParticipantClient(MqttSettings("127.0.0.1", free_port(), "p0"), Topics(area), "p0")
+    sent: list[Any] = []
+    publish = asker._transport.publish
+
+    def counted(messages: Sequence[Outgoing]) -> asyncio.Future[None]:
+        sent.append(messages)
+        return publish(messages)
+
+    monkeypatch.setattr(asker._transport, "publish", counted)
+    asker._listener = asyncio.create_task(asyncio.sleep(60))
+    waiting = asyncio.create_task(asker.ask(order("a", 0, "sell", 10, "0.05"), again_after_s=0.01))
+    await asyncio.sleep(0.2)
+    assert len(sent) == 1
+    asker._take(Topics(area).report("p0"), {"sequence": 1, "request_id": "a"})
+    assert (await waiting)["sequence"] == 1
+    asker._listener.cancel()

@@ -105,6 +105,13 @@ class NaiveBook(Generic[OrderT]):
             found.append(DepthLevel(price, sum(displayed), len(displayed)))
         return found[:levels]
 
+    def levels(self, side: Side, from_ticks: int | None = None) -> Iterator[DepthLevel]:
+        """Iterate over price levels, best first, from the best price that is wanted."""
+        sign = -1 if side is Side.BUY else 1
+        for level in self.depth(side):
+            if from_ticks is None or sign * level.limit_price_ticks >= sign * from_ticks:
+                yield level
+
     def check_invariants(self) -> None:
         """Check that numbers are unique and nothing empty rests."""
         numbers = [order.order_id for order in self._orders]

@@ -64,4 +64,21 @@ REQUESTS: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "readings": [{"reading_id": "r1", "interval": _NOON, "injection_w": 3_120}],
+    "queries": [
+        {"type": "query", "query_id": "q1", "about": "orders", "from": "17"},
+        {"type": "query", "query_id": "q2", "about": "positions"},
+        {"type": "query", "query_id": "q3", "about": "reports", "from_sequence": 40},
+        {"type": "query", "query_id": "q4", "about": "requests", "request_ids": ["x1", "a2"]},
+        {"type": "query", "query_id": "q5", "about": "statement"},
+        {
+            "type": "query",
+            "query_id": "q6",
+            "about": "book",
+            "direction": "injection",
+            "interval": _NOON,
+        },
+        {"type": "query", "query_id": "q7", "about": "session"},
+        {"type": "query", "query_id": "q8", "about": "limits"},
+        {"type": "query", "query_id": "q9", "about": "controls"},
+    ],
 }

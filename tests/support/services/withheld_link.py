@@ -14,8 +14,9 @@ class WithheldLink:
     """Passes bytes between an MQTT client and its broker.
 
     While it withholds, nothing of the client reaches the broker: neither its messages nor its
-    acknowledgements.  ``cut`` loses what was withheld and breaks the connection; the client may
-    connect again, and everything passes.
+    acknowledgements.  ``withhold_answers`` holds back the other way.  ``cut`` loses what was
+    withheld and breaks the connection; the client may connect again, and everything passes, unless
+    the link is ``away`` until it comes ``back``.
     """
 
     def __init__(self, broker: MqttSettings) -> None:
@@ -23,7 +24,10 @@ class WithheldLink:
         self._server: asyncio.Server | None = None
         self._passes = asyncio.Event()
         self._passes.set()
-        self._connections: set[asyncio.Task[None]] = set()
+        self._answers_pass = asyncio.Event()
+        self._answers_pass.set()
+        self._is_away = False
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
@@ -43,39 +47,56 @@ class WithheldLink:
     def withhold(self) -> None:
         self._passes.clear()
 
+    def withhold_answers(self) -> None:
+        self._answers_pass.clear()
+
+    async def away(self) -> None:
+        self._is_away = True
+        await self.cut()
+
+    def back(self) -> None:
+        self._is_away = False
+
     async def cut(self) -> None:
-        connections = set(self._connections)
-        for connection in connections:
+        connections = dict(self._connections)
+        for connection, writer in connections.items():
             connection.cancel()
+            writer.transport.abort()  # it may not have begun yet
         if connections:
             await asyncio.wait(connections)
         self._passes.set()
+        self._answers_pass.set()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_away:
+            writer.transport.abort()
+            return
         passing = asyncio.create_task(self._pass_both(reader, writer))
-        self._connections.add(passing)
-        passing.add_done_callback(self._connections.discard)
+        self._connections[passing] = writer
+        passing.add_done_callback(lambda done: self._connections.pop(done, None))
 
     async def _pass_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        broker = await asyncio.open_connection(self._broker.host, self._broker.port)
-        ways = [
-            asyncio.create_task(self._pass(reader, broker[1], held=True)),
-            asyncio.create_task(self._pass(broker[0], writer, held=False)),
-        ]
+        ways: list[asyncio.Task[None]] = []
+        writers = [writer]
         try:
+            broker = await asyncio.open_connection(self._broker.host, self._broker.port)
+            writers.append(broker[1])
+            ways = [
+                asyncio.create_task(self._pass(reader, broker[1], self._passes)),
+                asyncio.create_task(self._pass(broker[0], writer, self._answers_pass)),
+            ]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for way in ways:
                 way.cancel()
-            writer.close()
-            broker[1].close()
+            for each in writers:
+                each.transport.abort()
 
     async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, held: bool
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passes: asyncio.Event
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
-                if held:
-                    await self._passes.wait()
+                await passes.wait()
                 writer.write(data)
                 await writer.drain()

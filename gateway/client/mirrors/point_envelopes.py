@@ -1,0 +1,155 @@
+"""Which limits hold at a connection point now, as its device has heard it.
+
+A device keeps to the envelope of the running interval while the exchange confirms it, and returns
+to the fallback when it has heard nothing for too long.  The fallback lies inside every envelope.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from gateway.client.mirrors.reading import read_as
+from gateway.messages.area_state import EnvelopeInterval, EnvelopeMessage
+
+
+class LimitSource(StrEnum):
+    """Why these limits hold."""
+
+    ENVELOPE = "envelope"
+    """The envelope of the running interval is confirmed."""
+    NOT_CONFIRMED = "not confirmed"
+    """The fallback: the last confirmation is too old."""
+    NO_INTERVAL = "no interval"
+    """The fallback: there is no envelope for this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsNow:
+    """The limits that hold at a moment; magnitudes in watts.
+
+    ``source`` says whether they are the envelope or the fallback.  ``until`` is when to look again,
+    if nothing is heard before: then the interval ends, or the confirmation is too old.
+    """
+
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    source: LimitSource
+    until: datetime | None
+
+
+class PointEnvelopes:
+    """The envelopes of one connection point, from the messages on its topic.
+
+    Parameters
+    ----------
+    connection_point
+        Whose.
+    clock
+        Seconds that never run backwards.
+
+    Examples
+    --------
+    >>> envelopes = PointEnvelopes("load:3")
+    >>> envelopes.take({
+    ...     "connection_point": "load:3", "version": 7, "issued_at": "2026-07-01T11:20:00Z",
+    ...     "confirmed_at": "2026-07-01T12:01:00Z", "holds_until": "2026-07-01T12:06:00Z",
+    ...     "fallback": {"injection_limit_w": 1000, "withdrawal_limit_w": 1500},
+    ...     "intervals": [{
+    ...         "start": "2026-07-01T12:00:00Z", "end": "2026-07-01T12:15:00Z",
+    ...         "injection_limit_w": 7100, "withdrawal_limit_w": 6600, "final": True,
+    ...         "injection_bottleneck": "line:24", "withdrawal_bottleneck": "trafo:0"}]})
+    True
+    >>> envelopes.limits(datetime(2026, 7, 1, 12, 2, tzinfo=UTC)).injection_limit_w
+    7100
+    >>> fallback = envelopes.limits(datetime(2026, 7, 1, 12, 7, tzinfo=UTC))
+    >>> fallback.injection_limit_w, fallback.source.value
+    (1000, 'not confirmed')
+    """
+
+    def __init__(self, connection_point: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.connection_point = connection_point
+        self._clock = clock
+        self._message: EnvelopeMessage | None = None
+        self._expires_at = 0.0
+
+    @property
+    def message(self) -> EnvelopeMessage | None:
+        """The newest message; ``None`` before the first."""
+        return self._message
+
+    @property
+    def intervals(self) -> tuple[EnvelopeInterval, ...]:
+        """The envelopes of the intervals that are not over, earliest first."""
+        return () if self._message is None else self._message.intervals
+
+    def take(self, content: dict[str, Any]) -> bool:
+        """Take a message; return whether limits changed.  An older one is passed over.
+
+        Raises
+        ------
+        ValueError
+            When it is not an envelope message of this connection point.
+        """
+        message = read_as(EnvelopeMessage, content)
+        if message.connection_point != self.connection_point:
+            raise ValueError(f"it is about {message.connection_point}")
+        before = self._message
+        if before is not None and not _follows(message, before):
+            return False
+        # By two clocks: the device's wall clock may be wrong, or step back meanwhile.
+        holds_s = (message.holds_until - message.confirmed_at).total_seconds()
+        self._expires_at = self._clock() + holds_s
+        self._message = message
+        return before is None or _limits_of(before) != _limits_of(message)
+
+    def limits(self, now: datetime | None = None) -> LimitsNow:
+        """Return the limits that hold at a moment, without one now.
+
+        Raises
+        ------
+        LookupError
+            When no message has come yet: then the device keeps to the fallback that it was set up
+            with.
+        """
+        message = self._message
+        if message is None:
+            raise LookupError(f"no envelope of {self.connection_point} has come yet")
+        moment = datetime.now(UTC) if now is None else now
+        running = next((i for i in message.intervals if i.start <= moment < i.end), None)
+        if moment >= message.holds_until or self._clock() >= self._expires_at:
+            source, until = LimitSource.NOT_CONFIRMED, None
+        elif running is None:
+            starts = [each.start for each in message.intervals if each.start > moment]
+            source, until = LimitSource.NO_INTERVAL, min(starts, default=None)
+        else:
+            return LimitsNow(
+                running.injection_limit_w,
+                running.withdrawal_limit_w,
+                LimitSource.ENVELOPE,
+                min(running.end, message.holds_until),
+            )
+        fallback = message.fallback
+        return LimitsNow(fallback.injection_limit_w, fallback.withdrawal_limit_w, source, until)
+
+
+def _follows(message: EnvelopeMessage, before: EnvelopeMessage) -> bool:
+    """Return whether a message is newer.
+
+    Versions rise, and begin anew only with another exchange: a lower one counts once the former
+    message holds no more.
+    """
+    if message.version == before.version:
+        return message.confirmed_at > before.confirmed_at
+    return message.version > before.version or message.confirmed_at >= before.holds_until
+
+
+def _limits_of(message: EnvelopeMessage) -> list[Any]:
+    return [
+        message.fallback,
+        *((i.start, i.end, i.injection_limit_w, i.withdrawal_limit_w) for i in message.intervals),
+    ]
