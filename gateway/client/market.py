@@ -41,12 +41,12 @@ class MarketClient(AreaView):
 
     Examples
     --------
-    >>> async def first_intervals():
+    >>> async def next_interval():
     ...     async with MarketClient(broker, "north") as market:
-    ...         await market.wait_until(lambda: len(market.open_intervals) > 1)
-    ...         return market.session.status, len(market.books) > 0
-    >>> asyncio.run(first_intervals())
-    ('online', True)
+    ...         await market.wait_until(lambda: market.open_intervals and market.books)
+    ...         return market.session.status, market.session.intervals[-1].phase
+    >>> asyncio.run(next_interval())
+    ('online', 'open')
     """
 
     def __init__(

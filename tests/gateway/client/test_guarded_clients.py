@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from gateway_market import serving
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, cut
-from listening import until
-from withheld_link import WithheldLink
+from listening import Ear, until
 
 from gateway.client.mirrors.own_orders import OrderState
 from gateway.client.trading import TradingClient
 from gateway.errors import GatewayError, RequestRefusedError
+from gateway.messages.topics import Topics
 from gateway.service.service import Service
+from gateway.transport.json_listener import JsonListener
 
 
 def guarded(service: Service) -> list[tuple[str, int | None]]:
@@ -68,30 +68,42 @@ async def test_a_clean_end_cancels_like_a_lost_link(
             assert guarded(service) == []
 
 
-async def test_no_order_is_placed_before_its_safeguard(
+async def test_no_order_is_sent_before_its_safeguard_is_in_force(
     mosquitto: Mosquitto, redis_server: RedisServer, area: str
 ) -> None:
-    """The safeguard is withheld with the connection: an order waits for the next one's."""
-    settings = replace(mosquitto.settings(f"{area}-p0"), session_expiry_s=0)
-    async with (
-        asyncio.timeout(20),
-        serving(area, mosquitto.settings(f"{area}-exchange"), redis_server.url) as service,
-        WithheldLink(settings) as link,
-        TradingClient(
-            link.settings, area, "p0", cancel_on_disconnect=True, again_after_s=0.3
-        ) as trader,
-    ):
+    """The exchange is away when the client connects anew: the safeguard waits, and so the order."""
+    exchange = mosquitto.settings(f"{area}-exchange")
+    ear = Ear()
+    listener = JsonListener(mosquitto.settings(f"{area}-ear"), [Topics(area).order("p0")], ear)
+
+    def said(kind: str) -> list[dict[str, str]]:
+        return [each for each in ear.on("order/p0") if each["type"] == kind]
+
+    async with asyncio.timeout(30), listener:
+        async with serving(area, exchange, redis_server.url):
+            trader = TradingClient(
+                mosquitto.settings(f"{area}-p0"),
+                area,
+                "p0",
+                cancel_on_disconnect=True,
+                again_after_s=0.3,
+            )
+            await trader.__aenter__()
         former = trader._client.session
-        await link.away()
+        cut(trader._client._transport)
+        await until(lambda: len(said("safeguard")) >= 2)
         waiting = asyncio.create_task(sell(trader, "a"))
-        await until(lambda: guarded(service) == [])
-        link.back()
-        await waiting
-        assert trader._client.session != former
-        assert guarded(service) == [("cancel", None)]
-        events = service.core.exchange.state
-        assert resting(service) == ["a"]
-        assert events.safeguards.find("p0", trader._client.session) is not None
+        await asyncio.sleep(0.5)
+        assert [each["session"] for each in said("disconnected")] == [former]
+        assert said("submit") == []
+        async with serving(area, exchange, redis_server.url) as service:
+            await waiting
+            assert guarded(service) == [("cancel", None)]
+            present = service.core.exchange.state.safeguards.find("p0", trader._client.session)
+            assert present is not None
+            assert resting(service) == ["a"]
+            await trader.__aexit__()
+            await until(lambda: resting(service) == [])
 
 
 async def test_a_safeguard_that_is_refused_ends_the_client(

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -429,6 +430,38 @@ async def test_a_restart_of_the_exchange_shows_in_nothing_but_time(
             await trader.__aexit__()
 
 
+async def test_a_restart_of_the_broker_loses_nothing(
+    tmp_path: Path, redis_server: RedisServer, area: str
+) -> None:
+    """It forgets all sessions and messages; an order is placed meanwhile, and one is traded."""
+    with Mosquitto(tmp_path) as server:
+        async with (
+            asyncio.timeout(40),
+            serving(area, server.settings("exchange"), redis_server.url) as service,
+            TradingClient(server.settings("p0"), area, "p0", again_after_s=QUICK) as trader,
+            TradingClient(server.settings("p1"), area, "p1", again_after_s=QUICK) as other,
+        ):
+            fills = trader.fills()
+            await trader.sell("load:0", "injection", 30, "0.05", client_order_id="before")
+            server.kill()
+            meanwhile = [
+                asyncio.create_task(trader.sell("load:0", "injection", 10, "0.05")),
+                asyncio.create_task(other.buy("load:1", "injection", 35, "0.05")),
+            ]
+            await asyncio.sleep(0.3)
+            assert not any(each.done() for each in meanwhile)
+            server.start()
+            await asyncio.gather(*meanwhile)
+            await until_equal(trader, service, "load:0")
+            await until_equal(other, service, "load:1")
+            sold_w = [(await anext(fills)).quantity_w]
+            while sum(sold_w) < 35:
+                sold_w.append((await anext(fills)).quantity_w)
+            assert sum(sold_w) == 35
+            assert sum(each.remaining_w for each in trader.orders.values()) == 5
+            await trader.wait_until(lambda: "load:0" in trader.envelopes)
+
+
 async def test_an_exchange_that_begins_anew_is_followed(
     mosquitto: Mosquitto, redis_server: RedisServer, area: str
 ) -> None:
@@ -477,7 +510,7 @@ async def test_a_closed_client_ends_the_waiting(mosquitto: Mosquitto, area: str)
         await asker.ask({"type": "cancel", "client_order_id": "a"})
 
 
-async def test_a_message_that_the_broker_refuses_is_an_error(tmp_path: Any, area: str) -> None:
+async def test_a_message_that_the_broker_refuses_is_an_error(tmp_path: Path, area: str) -> None:
     topics = Topics(area)
     rights = {"p1": topics.participant_rights("p1")}
     with SecuredMosquitto(tmp_path, rights) as server:
