@@ -223,7 +223,7 @@ class TestPhasesOfTheInterfaceBus:
         )
         drawn = values[monitors.kind == RowKind.INTERFACE_WITHDRAWAL]
         assert drawn == pytest.approx([through], abs=1e-12)
-        assert drawn * network.base_power_w == pytest.approx(-power_w.sum(), rel=0.3)
+        assert drawn > -power_w.sum() / network.base_power_w, "there are losses"
 
     def test_needs_no_short_circuit_data(self):
         net = phase_net(3)
