@@ -13,6 +13,7 @@ from gateway.service.outbox import Outbox
 from gateway.service.periodic import PeriodicMessages
 
 _STANDS_STILL_S = 10.0  # a loop that has not come round for so long does not serve
+_BETWEEN_LOOKS_S = 0.1  # the loop may come round a thousand times a second
 
 
 class Health:
@@ -42,8 +43,11 @@ class Health:
         self._seen_at = -math.inf
 
     def look(self, core: JournaledExchange) -> None:
-        """Take the measures of queues and state."""
-        measures, self._seen_at = self._measures, time.monotonic()
+        """Take the measures of queues and state, ten times a second at most."""
+        measures, now = self._measures, time.monotonic()
+        if now - self._seen_at < _BETWEEN_LOOKS_S:
+            return
+        self._seen_at = now
         measures.waiting.set(len(self._inbox))
         measures.unread.inc(self._inbox.take_unread())
         measures.unconfirmed.set(len(self._outbox))

@@ -222,7 +222,8 @@ class Service:
             done = self._inbox.put(messages)
             self._silence.unread(done, time.monotonic())
             self._transport.acknowledge(done)
-            self._wake.set()
+            if self._inbox:
+                self._wake.set()
 
     async def _renew(self) -> None:
         # Until the last snapshot is written: the end of this task would end everything else.  A

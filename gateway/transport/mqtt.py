@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -39,6 +41,7 @@ _UNSUPPORTED_PROTOCOL = (1, 0x84)  # return codes of MQTT 3.1.1 and of MQTT 5
 _FIRST_WAIT_S = 0.05  # before the second attempt; doubles from attempt to attempt
 _LONGEST_WAIT_S = 1.0  # where the broker answers, but connections end soon
 _LASTING_S = 1.0  # a connection that lasted so long was a good one
+_BETWEEN_NOTES_S = 10.0  # in the log about messages that were dropped
 _LATE_ANSWER_S = 0.3  # to a subscription of a session that was resumed
 
 
@@ -92,6 +95,7 @@ class MqttTransport:
         self._received: deque[Incoming] = deque()
         self._unacknowledged: dict[int, Incoming] = {}
         self._dropped = 0
+        self._drops_noted_from = -math.inf
         self._arrived = asyncio.Event()
         self._connection = 0
         self._excess_in = 0  # The connection in which the broker sent more than it may.
@@ -153,7 +157,8 @@ class MqttTransport:
             await self._arrived.wait()
         count = min(at_most, len(self._received))
         messages = [self._received.popleft() for _ in range(count)]
-        if self._dropped and not self._received:
+        if self._dropped and not self._received and time.monotonic() >= self._drops_noted_from:
+            self._drops_noted_from = time.monotonic() + _BETWEEN_NOTES_S
             _LOG.warning("%d messages at quality of service 0 were dropped", self._dropped)
             self._dropped = 0
         return messages
