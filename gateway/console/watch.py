@@ -143,8 +143,9 @@ class MarketLines:
                 if key in market.books:
                     self._say_best(market.books[key])
             case MarketTopic.PRICE:
+                interval = clock(datetime.fromisoformat(content["interval"]))
                 for side in content["directions"]:
-                    where = f"{side['direction']} {content['interval']}"
+                    where = f"{side['direction']} {interval}"
                     places = counted(len(side["connection_points"]), "connection point")
                     text = f"price of {where}: {side['balance_price']}, others at {places}"
                     self._say(f"price {where}", text)

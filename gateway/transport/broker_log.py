@@ -15,6 +15,12 @@ from contextlib import contextmanager
 
 _AGAIN_AFTER_S = 10.0
 _MOST_KINDS = 1000
+_USUAL = (
+    # A client disconnects while a message is sent to it, which stays in its session.
+    "the handler is closed",
+    # A client asks for MQTT 5 first, and then for what this broker speaks.
+    "it speaks level 5 of MQTT",
+)
 _NUMBER = re.compile(r"(0x[0-9a-f]+|\d+)")
 _SOURCES = (
     "amqtt.broker",
@@ -36,8 +42,7 @@ class _Noise(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        if self.ending or "the handler is closed" in text:
-            # A client disconnects while a message is sent to it, which stays in its session.
+        if self.ending or any(each in text for each in _USUAL):
             return False
         kind, now = _NUMBER.sub("#", text), time.monotonic()
         if now - self._logged_at.get(kind, -_AGAIN_AFTER_S) < _AGAIN_AFTER_S:
