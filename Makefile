@@ -6,6 +6,7 @@
 #   make test-many    every test, on all of their random networks and shipped ones (hours)
 #   make soak         every test, ROUNDS times (5), each time on other random draws (hours)
 #   make coverage     the fast tests, and which branches of the code they take
+#   make simulate     DAYS market days (1,000) with faults, in virtual time
 #   make mutants      one change at a time in what guards security and money: do tests notice (hours)
 #   make check        format, lint, types (strict in the packages), import contracts
 #   make bench        the benchmarks, each as a table
@@ -34,13 +35,14 @@ WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadsco
 # Random draws follow from the last commit that changed code; `make SEED=7 test` draws others.
 SEED ?= $(shell printf '%d' 0x0$$(git log -1 --format=%H -- '*.py' 2>/dev/null | cut -c1-7))
 ROUNDS ?= 5
+DAYS ?= 1000
 PYTEST = $(BIN)/python -m pytest $(WORKERS)
 DRAWS = $(if $(SEED),--hypothesis-seed=$(SEED))
 
 # The matrices are small: more threads would wait for each other (see gateway/__init__.py).
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-fast test-many soak coverage mutants check bench format constraints clean
+.PHONY: help demo test test-fast test-many soak coverage simulate mutants check bench format constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -82,6 +84,9 @@ soak: $(VENV)/.installed-dev
 
 coverage: $(VENV)/.installed-dev
 	$(PYTEST) $(DRAWS) -m "not slow" --cov --cov-report=term:skip-covered
+
+simulate: $(VENV)/.installed-dev
+	$(BIN)/python tools/simulate_days.py --days $(DAYS)
 
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python tools/mutants.py

@@ -49,13 +49,13 @@ class Inbox:
         topics: Topics,
         participants: Collection[str],
         settings: ServiceSettings,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._topics = topics
         self._participants = frozenset(participants)
         self._known = self._participants | {TSO, OPERATOR, METERING}
         self._settings = settings
-        self._clock = clock
+        clock = self._clock = clock or time.monotonic
         usual = RateLimiter(settings.messages_per_second, settings.burst, clock)
         meter = RateLimiter(settings.readings_per_second, settings.reading_burst, clock)
         self._limiters = {METERING: meter}

@@ -1,0 +1,159 @@
+"""Clients and devices of a simulated day; they believe nothing that is not consistent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from simulated_broker import SimulatedBroker, SimulatedLink
+
+from exchange.vocabulary.formatting import format_time
+from exchange.vocabulary.rules import TSO
+from gateway.messages.requests import id_key
+from gateway.messages.topics import Topics
+from gateway.ports import Outgoing
+
+AGAIN_AFTER_S = 2.0
+
+
+class InconsistentError(Exception):
+    """A client was told two things that cannot both be true."""
+
+
+class Client:
+    """A participant, or the TSO: it asks, and asks again under the same id until it is answered."""
+
+    def __init__(
+        self, broker: SimulatedBroker, topics: Topics, name: str, rng: random.Random
+    ) -> None:
+        self.name = name
+        self.link = SimulatedLink(broker, name, (topics.report(name),))
+        self._topic = topics.interface_limits if name == TSO else topics.order(name)
+        self._rng = random.Random(rng.random())
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._reports: dict[int, dict[str, Any]] = {}
+        self.placed: list[str] = []
+        """Orders that the exchange has said to have accepted."""
+
+    async def listen(self) -> None:
+        async with self.link:
+            while True:
+                for message in await self.link.receive(64):
+                    self._hear(json.loads(message.payload))
+                    self.link.acknowledge([message])
+
+    def _hear(self, report: dict[str, Any]) -> None:
+        number = report["sequence"]
+        if number in self._reports:
+            if self._reports[number] != report:
+                raise InconsistentError(f"{self.name}: report {number} in two forms")
+            return
+        self._reports[number] = report
+        key = report.get("request_id")
+        if key is None or key not in self._waiting:
+            return
+        known = self._answers.setdefault(key, report)
+        if known is not report and not report.get("repeated"):
+            raise InconsistentError(f"{self.name}: {key} is answered twice: {known}, {report}")
+        if known["type"] != report["type"]:
+            raise InconsistentError(f"{self.name}: {key} was {known}, and is {report}")
+        if not self._waiting[key].done():
+            self._waiting[key].set_result(report)
+
+    async def trade(self, until_s: float, starts: Sequence[datetime]) -> None:
+        """Send requests one after the other until the end of trading."""
+        loop, number = asyncio.get_running_loop(), 0
+        while loop.time() < until_s:
+            await asyncio.sleep(self._rng.expovariate(0.2 if self.name == TSO else 1.0))
+            number += 1
+            await self._ask(self._request(number, starts))
+
+    async def _ask(self, request: dict[str, Any]) -> None:
+        key = request[id_key(self.name, request.get("type"))]
+        answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        while not answer.done():
+            self.link.publish([Outgoing(self._topic, json.dumps(request).encode())])
+            await asyncio.wait({answer}, timeout=AGAIN_AFTER_S)
+        if answer.result()["type"] == "accepted":
+            self.placed.append(key)
+
+    def _request(self, number: int, starts: Sequence[datetime]) -> dict[str, Any]:
+        draw, start = self._rng, format_time(self._rng.choice(starts))
+        if self.name == TSO:
+            limits = {
+                f"{way}_limit_w": draw.randint(150, 600) for way in ("injection", "withdrawal")
+            }
+            band = {"voltage_min_pu": 0.98, "voltage_max_pu": 1.04}
+            return {"update_id": f"u{number}", "interval": start, **limits, **band}
+        earlier = draw.choice(self.placed) if self.placed else "o0"
+        match draw.choices(["submit", "amend", "cancel", "mass_cancel"], [10, 3, 2, 0.3])[0]:
+            case "amend":
+                terms = {"quantity_w": draw.randint(1, 20) * 5, "price": self._price()}
+                named = {"request_id": f"r{number}", "client_order_id": earlier}
+                return {"type": "amend", **named, **terms}
+            case "cancel":
+                named = {"request_id": f"r{number}", "client_order_id": earlier}
+                return {"type": "cancel", **named}
+            case "mass_cancel":
+                return {"type": "mass_cancel", "request_id": f"r{number}"}
+        return {
+            "type": "submit",
+            "client_order_id": f"o{number}",
+            "connection_point": f"load:{self.name[1:]}",
+            "direction": draw.choice(["injection", "withdrawal"]),
+            "interval": start,
+            "side": draw.choice(["buy", "sell"]),
+            "quantity_w": draw.randint(1, 20) * 5,
+            "price": self._price(),
+        }
+
+    def _price(self) -> str:
+        return f"{self._rng.randint(300, 600) / 1e4:.4f}"
+
+    def check(self, *, complete: bool) -> None:
+        """Raise where a report is missing that no broker has lost."""
+        if complete and sorted(self._reports) != list(range(1, len(self._reports) + 1)):
+            raise InconsistentError(f"{self.name}: reports are missing of {max(self._reports)}")
+
+
+class Device:
+    """It follows the envelopes of its connection point."""
+
+    def __init__(self, broker: SimulatedBroker, topics: Topics, point: str) -> None:
+        self.topic = topics.envelope(point)
+        self.link = SimulatedLink(broker, f"device-{point}", (self.topic,))
+        self._versions: dict[int, Any] = {}
+        self.intervals: Any = None
+        """What it follows now, as published."""
+
+    async def listen(self) -> None:
+        async with self.link:
+            while True:
+                for message in await self.link.receive(64):
+                    if message.payload:
+                        self._hear(json.loads(message.payload))
+                    self.link.acknowledge([message])
+
+    def _hear(self, content: dict[str, Any]) -> None:
+        version = content["version"]
+        known = self._versions.setdefault(version, content["intervals"])
+        now = datetime.fromisoformat(content["confirmed_at"])
+        if not_over(known, now) != not_over(content["intervals"], now):
+            raise InconsistentError(f"{self.topic}: version {version} is {known} and {content}")
+        if version >= max(self._versions):
+            self.intervals = content["intervals"]
+
+    def check(self, *, complete: bool) -> None:
+        """Raise where nothing has come."""
+        if complete and not self._versions:
+            raise InconsistentError(f"{self.topic}: nothing has come")
+
+
+def not_over(intervals: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
+    """Return the intervals that are not over; others may be dropped at any time."""
+    return [each for each in intervals if datetime.fromisoformat(each["end"]) > now]
