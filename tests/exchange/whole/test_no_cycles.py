@@ -25,9 +25,11 @@ from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 def garbage_is_kept() -> Iterator[None]:
     """Let the collector find what it would free, and nothing from before the test."""
     gc.collect()
+    gc.freeze()
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 def garbage() -> list[str]:

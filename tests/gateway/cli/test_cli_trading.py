@@ -62,6 +62,8 @@ def program(
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"COLUMNS": "120", "DOE_MQTT_PASSWORD": password},
+        # A shell that runs the tests in the background has Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with process:
         try:
