@@ -56,14 +56,13 @@ def program(
     where: dict[str, Any], *arguments: str, password: str
 ) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [PROGRAM, *arguments, "--broker", where["mqtt"]],
+        # A shell that runs the tests in the background has Ctrl-C ignored.
+        ["env", "--default-signal=INT", PROGRAM, *arguments, "--broker", where["mqtt"]],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"COLUMNS": "120", "DOE_MQTT_PASSWORD": password},
-        # A shell that runs the tests in the background has Ctrl-C ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     with process:
         try:
@@ -111,7 +110,9 @@ def test_a_script_trades_and_a_watcher_sees_it(exchange: dict[str, Any]) -> None
         program(exchange, "trade", "north", "--user", "bakery", password="flour") as bakery,
         program(exchange, "trade", "north", "--user", "mill/phone", password="call") as mill,
     ):
+        seen = said_until(watcher, "", "exchange online: ")
         text = said_until(bakery, FIRST, "cancelled, requested, ")
+        seen += said_until(watcher, "", "offered 1,000 W at 0.0500")
         bought, told = mill.communicate("buy load:0 injection 400 0.06\nwait 0.5\norders\n", 60)
         assert (mill.returncode, told) == (0, "")
         assert "order 3: buy 400 W of load:0 injection" in bought
@@ -119,8 +120,12 @@ def test_a_script_trades_and_a_watcher_sees_it(exchange: dict[str, Any]) -> None
         rest, errors = bakery.communicate(THEN, timeout=60)
         assert bakery.returncode == 1, "two lines were refused"
         text += rest
+        for words in ("traded 400 W of injection at 0.0500", "price of injection "):
+            if words not in seen:
+                seen += said_until(watcher, "", words)
         watcher.send_signal(signal.SIGINT)
-        seen, complaints = watcher.communicate(timeout=20)
+        more, complaints = watcher.communicate(timeout=20)
+        seen += more
         assert (watcher.returncode, complaints) == (0, "")
     assert text.startswith("exchange online: ")
     for words in (
