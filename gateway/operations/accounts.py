@@ -7,7 +7,6 @@ that a client writes can make it another.  Each device has a client id and a pas
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +16,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from exchange.vocabulary.rules import EXCHANGE, METERING, OPERATOR, TSO
-from gateway.formats.faults import InputFaults, sentences, unreadable
+from gateway.formats.faults import InputFaults, sentences
 from gateway.formats.identifiers import is_identifier
+from gateway.formats.input_files import read_toml
 from gateway.messages.topics import Rights, Topics
 from security_check.errors import Fault
 
@@ -116,12 +116,7 @@ def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
         With all faults: accounts that own no connection point and yet would trade, names that may
         not stand in a topic, roles that the number of connection points contradicts.
     """
-    try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise unreadable(str(path), error) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputFaults(str(path), [Fault("file", f"it cannot be read: {error}")]) from None
+    written = read_toml(path)
     accounts: list[Account] = []
     faults: list[Fault] = []
     for name, given in written.items():

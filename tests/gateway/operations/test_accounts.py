@@ -149,7 +149,7 @@ def test_accounts_have_roles_and_devices(accounts: Path) -> None:
         ('exchange = "x"', "exchange", "the exchange's own"),
         ('"a/b" = "x"', "a/b", "may not stand in a topic"),
         ('[town]\ndevices = {"a b" = "x"}', "town", "'a b' may not stand"),
-        ("bakery = ", "file", "cannot be read"),
+        ("bakery = ", "file", "it is not TOML"),
     ],
 )
 def test_faults_name_the_account(tmp_path: Path, text: str, place: str, words: str) -> None:
