@@ -319,9 +319,12 @@ def test_an_operator_sees_health_and_measures(scenario: Path, tmp_path: Path) ->
             ask(where, **an_order() | {"client_order_id": "a2", "quantity_w": 10**9})
             status, health = curl(where["metrics"] + "/health")
             assert (status, json.loads(health)["serves"]) == (200, True)
+            deadline = time.monotonic() + 30
+            # Queues and state are looked at ten times a second.
+            while value_of(curl(where["metrics"] + "/metrics")[1], "doe_resting_orders") != 1:
+                assert time.monotonic() < deadline
             _, metrics = curl(where["metrics"] + "/metrics")
             assert value_of(metrics, "doe_orders_total") == 1
-            assert value_of(metrics, "doe_resting_orders") == 1
             assert value_of(metrics, "doe_refusals_total") == 1
             assert value_of(metrics, "doe_commit_seconds_count") >= 2
             assert value_of(metrics, "doe_online") == 1

@@ -257,8 +257,10 @@ async def test_each_connection_has_a_last_will_of_its_own(broker: MakeSettings, 
         for number in range(3):
             cut(mortal)
             mortal.publish([Outgoing(f"{area}/state", f"then {number}".encode())])
-            heard += [each.payload.decode() for each in await received(reader, 3)]
-    assert heard == [
+            while heard[-1] != f"then {number}":
+                heard += [each.payload.decode() for each in await received(reader, 1)]
+    # What the broker has not confirmed when the connection is cut comes again.
+    assert list(dict.fromkeys(heard)) == [
         *("hello 0", "gone 0", "hello 1", "then 0", "gone 1", "hello 2", "then 1"),
         *("gone 2", "hello 3", "then 2"),
     ]
