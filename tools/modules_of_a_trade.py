@@ -17,14 +17,12 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path += [str(ROOT), str(ROOT / "tests" / "support" / "services")]
+sys.path += [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "support" / "services")]
 
+from bench_gateway import reference_market
 from gateway_market import client, order, serving
 from gateway_servers import Mosquitto, RedisServer
 
-from gateway.messages.topics import Topics
-from gateway.scenario.loading import load_scenario
-from gateway.service.core import ExchangeSetup
 from gateway.service.settings import ServiceSettings
 from gateway.transport.mqtt_client import MqttSettings
 
@@ -59,9 +57,7 @@ async def trade(port: int) -> None:
 
 async def modules_of_trades() -> tuple[Modules, Modules]:
     """Return the modules that run for the first trade of an interval, and for the next."""
-    scenario = load_scenario(ROOT / "gateway" / "data" / "reference.toml")
-    terms = [replace(each, participant=f"p{k}") for k, each in enumerate(scenario.terms())]
-    market = ExchangeSetup(Topics(AREA), scenario.grid(), scenario.rules, terms)
+    market = reference_market(AREA)
     with (
         tempfile.TemporaryDirectory() as folder,
         Mosquitto(Path(folder)) as broker,

@@ -63,7 +63,7 @@ class Feed(AsyncIterator[_Item], Generic[_Item]):
 
 
 class Feeds(Generic[_Item]):
-    """All feeds of one kind; one that nobody holds any more is forgotten."""
+    """All feeds of one kind; one that its caller holds no more is forgotten."""
 
     def __init__(self) -> None:
         self._feeds: WeakSet[Feed[_Item]] = WeakSet()

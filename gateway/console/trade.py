@@ -155,7 +155,7 @@ class TradingLines:
         return name  # the exchange knows why it is not open
 
     async def _tell(self, reports: Feed[Report]) -> None:
-        """Say what comes by itself: fills, cancels that nobody here asked for, lost sessions."""
+        """Say what comes by itself: fills, cancels not asked for here, lost sessions."""
         async for report in reports:
             match report:
                 case TradedReport():

@@ -2,8 +2,8 @@
 
 A message that comes too fast is refused before it is read: it is counted, acknowledged and dropped,
 and its sender gets one report for all of them each second.  So a flood costs the exchange little,
-and a sender waits for its own messages only.  A few last wills are taken beyond the rate: whoever
-floods and dies is guarded, too (:mod:`exchange.handlers.safeguards`).
+and a sender waits for its own messages only.  A few last wills are taken beyond the rate: a
+device that floods and dies is guarded, too (:mod:`exchange.handlers.safeguards`).
 """
 
 from __future__ import annotations

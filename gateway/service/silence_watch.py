@@ -2,8 +2,8 @@
 
 Silence counts only where it is the device's.  The exchange publishes a probe to itself every few
 seconds.  A probe that comes back proves that whatever the broker had when it was published has
-come, too; until then nobody is called silent.  Where a probe is late, the connection is a new one,
-or the exchange itself stood still, the silence of all sessions is counted anew.
+come, too; until then no session is called silent.  Where a probe is late, the connection is a new
+one, or the exchange itself stood still, the silence of all sessions is counted anew.
 
 Moments are seconds of a clock that never runs backwards.  Nothing here is part of the state: after
 a restart silence is counted anew, and what is journaled is the loss of a session that follows.

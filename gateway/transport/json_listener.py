@@ -59,7 +59,7 @@ class JsonListener:
 
     async def __aenter__(self) -> Self:
         """Connect and listen; raises :class:`gateway.errors.TransportError`."""
-        # It is there before the connection is, so that whoever waits knows when it ends.
+        # It is there before the connection is, so that a caller that waits knows when it ends.
         up = asyncio.Event()
         self._listener = asyncio.create_task(self._listen(up), name="client-listen")
         try:

@@ -152,7 +152,7 @@ class Publications:
 
 
 def _refusal_told(confirmed: asyncio.Future[None]) -> None:
-    """Log that a message was refused for which nobody waits."""
+    """Log that a message was refused for which no caller waits."""
     if not confirmed.cancelled() and (refusal := confirmed.exception()) is not None:
         _LOG.warning("%s", refusal)
 

@@ -317,6 +317,6 @@ def _settle(waiting: _Waiting, key: Any, content: ReportContent | None) -> None:
 
 
 def _look_at_refusal(sent: asyncio.Future[None]) -> None:
-    """Mark an exception as seen: whoever waits for the answer may have it already."""
+    """Mark an exception as seen: a caller that waits for the answer may have it already."""
     if not sent.cancelled():
         sent.exception()

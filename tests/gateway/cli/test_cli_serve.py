@@ -2,17 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +14,7 @@ from typing import Any
 
 import pytest
 from gateway_servers import Mosquitto, RedisServer, free_port
+from running_exchange import served
 from typer.testing import CliRunner
 
 from exchange.vocabulary.rules import MarketRules
@@ -52,34 +47,6 @@ def scenario(tmp_path: Path) -> Path:
     path = tmp_path / "scenario.toml"
     path.write_text(SCENARIO)
     return path
-
-
-@contextmanager
-def served(
-    scenario: Path, *options: str, environment: dict[str, str] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Run the program until it says where it is; stop it by its process id in the end."""
-    program = str(Path(sys.executable).with_name("doe-exchange"))
-    process = subprocess.Popen(
-        [program, "serve", str(scenario), "--json", *options],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=scenario.parent,
-        env=os.environ | (environment or {}),
-    )
-    assert process.stdout is not None
-    try:
-        lines = ""
-        while not lines.endswith("}\n"):
-            line = process.stdout.readline()
-            assert line, "the program ended before it served"
-            lines += line
-        yield json.loads(lines)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-        process.stdout.close()
-    assert process.returncode == 0
 
 
 def ask(where: dict[str, Any], **order: Any) -> dict[str, Any]:

@@ -31,15 +31,24 @@ PROGRAM = str(Path(sys.executable).with_name("doe-exchange"))
 
 @contextmanager
 def running_exchange(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
-    """Run the program until it says where it is; stop it by its process id in the end."""
+    """Serve the village above."""
     scenario = folder / "village.toml"
     scenario.write_text(SCENARIO)
+    with served(scenario, *options, environment={"COLUMNS": "200"}) as where:
+        yield where
+
+
+@contextmanager
+def served(
+    scenario: Path, *options: str, environment: dict[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run the program until it says where it is; stop it by its process id in the end."""
     process = subprocess.Popen(
         [PROGRAM, "serve", str(scenario), "--json", *options],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "200"},
+        cwd=scenario.parent,
+        env=os.environ | (environment or {}),
     )
     assert process.stdout is not None
     try:

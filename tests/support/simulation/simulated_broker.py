@@ -122,7 +122,7 @@ class SimulatedLink:
         self.kill()
 
     def kill(self) -> None:
-        """End for good: nothing goes out any more, and whoever waits here is told."""
+        """End for good: nothing goes out any more, and a caller that waits here is told."""
         self.killed = True
         self.cut()
         if self._keeper is not None:
