@@ -20,7 +20,8 @@ sys.path += [str(ROOT)] + [
     for folder in ("grids", "markets", "oracles", "services", "simulation")
 ]
 
-from simulated_day import Script, SimulatedDay, broken, shortened
+from simulated_day import SimulatedDay, broken
+from simulated_faults import Script, shortened
 
 
 def tried(seed: int) -> tuple[int, Counter[str], str]:

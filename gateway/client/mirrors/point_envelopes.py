@@ -2,6 +2,10 @@
 
 A device keeps to the envelope of the running interval while the exchange confirms it, and returns
 to the fallback when it has heard nothing for too long.  The fallback lies inside every envelope.
+
+Only a final envelope counts.  Before the gate closes, the limits may have been sold since a device
+heard them last: together with the limits of those who bought them they would not be secure.  So
+whatever devices have missed, each keeps to the final envelope or to its fallback.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ class LimitSource(StrEnum):
     """The envelope of the running interval is confirmed."""
     NOT_CONFIRMED = "not confirmed"
     """The fallback: the last confirmation is too old."""
+    NOT_FINAL = "not final"
+    """The fallback: the envelope of the running interval is not known to be final."""
     NO_INTERVAL = "no interval"
     """The fallback: there is no envelope for this moment."""
 
@@ -126,6 +132,8 @@ class PointEnvelopes:
         elif running is None:
             starts = [each.start for each in message.intervals if each.start > moment]
             source, until = LimitSource.NO_INTERVAL, min(starts, default=None)
+        elif not running.final:
+            source, until = LimitSource.NOT_FINAL, None
         else:
             return LimitsNow(
                 running.injection_limit_w,

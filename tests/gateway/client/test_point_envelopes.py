@@ -19,7 +19,9 @@ def text(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def message(version: int, confirmed_s: float, limits_w: list[int], **more: Any) -> dict[str, Any]:
+def message(
+    version: int, confirmed_s: float, limits_w: list[int], *, final: bool = True, **more: Any
+) -> dict[str, Any]:
     """Quarter-hours from noon on, with these limits of injection; withdrawal has one more."""
     confirmed = NOON + timedelta(seconds=confirmed_s)
     return {
@@ -37,7 +39,7 @@ def message(version: int, confirmed_s: float, limits_w: list[int], **more: Any) 
                 "withdrawal_limit_w": limit_w + 1,
                 "injection_bottleneck": "line:1",
                 "withdrawal_bottleneck": "line:1",
-                "final": k == 0,
+                "final": final,
             }
             for k, limit_w in enumerate(limits_w)
         ],
@@ -75,6 +77,15 @@ def test_the_envelope_holds_while_it_is_confirmed() -> None:
     assert not device.take(message(1, 800, [50, 60]))
     assert device.limits(at(900)).injection_limit_w == 60
     assert device.limits(at(900)).until == at(1100)
+
+
+def test_an_envelope_that_may_still_be_sold_is_not_kept_to() -> None:
+    device = PointEnvelopes("load:0", Clock())
+    device.take(message(1, 0, [50], final=False))
+    assert device.limits(at(10)).source is LimitSource.NOT_FINAL
+    assert device.limits(at(10)).injection_limit_w == FALLBACK["injection_limit_w"]
+    device.take(message(2, 10, [40]))
+    assert device.limits(at(10)).source is LimitSource.ENVELOPE
 
 
 def test_a_wall_clock_that_is_wrong_prolongs_nothing() -> None:
