@@ -177,7 +177,9 @@ class SimulatedLink:
         """Deliver again what is not acknowledged, as some brokers do without a new connection."""
         if self._session is not None:
             for number, (topic, payload) in list(self._session.inflight.items()):
-                self._later(1, self._reaches_client, Incoming(topic, payload, number, self.connections))
+                self._later(
+                    1, self._reaches_client, Incoming(topic, payload, number, self.connections)
+                )
 
     def reconnect(self) -> None:
         self.cut()
@@ -216,9 +218,7 @@ class SimulatedLink:
 
     def _send(self) -> None:
         while (
-            self._publishing
-            and self._session is not None
-            and self._sent < len(self._unconfirmed)
+            self._publishing and self._session is not None and self._sent < len(self._unconfirmed)
         ):
             message, _ = self._unconfirmed[self._sent]
             self._sent += 1

@@ -30,12 +30,12 @@ from gateway.messages.topics import Topics
 from gateway.publishing import envelopes
 
 GATES_S = (50.0, 75.0, 100.0)
-BEFORE_S = 10.0  # gates close so long before their interval
-ENDS_S = (85.0, 110.0, 300.0)
+BEFORE_S = 5.0  # gates close so long before their interval
+ENDS_S = (80.0, 105.0, 300.0)
 TRADING_S = 105.0
 LONGEST_S = 300.0  # by then every request has its answer
 SETTLED_S = 25.0
-HOLDS = timedelta(seconds=60)  # a fifth of the usual, as the period in which all are confirmed
+HOLDS = timedelta(seconds=20)  # a part of the usual, as the period in which all are confirmed
 
 
 class SimulatedDay:
@@ -48,8 +48,9 @@ class SimulatedDay:
         self.broker = SimulatedBroker(random.Random(f"links {script.seed}"))
         self.server = SimulatedServer(random.Random(f"server {script.seed}"))
         self.topics = Topics("sim")
-        kind = FeederMarket if script.network else RowsMarket
-        self.market: SimulatedMarket = kind(script.seed)
+        self.market: SimulatedMarket = (
+            FeederMarket(script.seed) if script.network else RowsMarket(script.seed)
+        )
         self.setup = setup_of(self.market, self.topics, int(self.rng.choice([1, 5])))
 
     @property

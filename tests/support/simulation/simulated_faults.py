@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,13 +63,14 @@ class Script:
     network: bool = False
 
     @classmethod
-    def drawn(cls, seed: int, most: int = 14) -> Script:
+    def drawn(cls, seed: int, most: int = 14, kinds: Sequence[str] = tuple(KINDS)) -> Script:
+        """Return the day of a seed, with at most so many faults of these kinds."""
         rng = random.Random(f"faults {seed}")
         network = rng.random() < _REAL_NETWORKS
-        kinds = rng.choices(list(KINDS), list(KINDS.values()), k=rng.randint(1, most))
+        drawn = rng.choices(kinds, [KINDS[kind] for kind in kinds], k=rng.randint(1, most))
         faults = [
             Fault(round(rng.uniform(FIRST_FAULT_S, LAST_FAULT_S), 3), kind, rng.random())
-            for kind in kinds
+            for kind in drawn
         ]
         return cls(seed, tuple(sorted(faults, key=lambda each: each.at_s)), network)
 

@@ -2,10 +2,10 @@
 
 A call is carried out when it reaches the server, whatever the process that sent it does then: it
 may be stopped or killed.  Every write compares the fencing epoch and prolongs the lease, as the
-scripts of :mod:`gateway.journal.scripts` do.  A task renews the lease, where the adapter has a thread
-(here no computation takes time).  What the twin leaves out: witness and archive, the chain of
-digests, and attempts that are repeated under a lost answer (it raises at once, as the adapter does
-when its time is up).
+scripts of :mod:`gateway.journal.scripts` do.  A task renews the lease, where the adapter has a
+thread (here no computation takes time).  What the twin leaves out: witness and archive, the chain
+of digests, and attempts that are repeated under a lost answer (it raises at once, as the adapter
+does when its time is up).
 """
 
 from __future__ import annotations

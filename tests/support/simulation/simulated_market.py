@@ -35,15 +35,16 @@ class SimulatedMarket(Protocol):
     ----------
     unit_w
         What one watt of the rows' market is here.
-    grid
-        For the exchange.
     exact
         Whether a verdict takes no time and misses nothing.
     """
 
     unit_w: int
-    grid: NetworkPort
     exact: bool
+
+    @property
+    def grid(self) -> NetworkPort:
+        """For the exchange."""
 
     def broken(self, limits_w: Watts, limits: InterfaceLimits | None) -> str:
         """Return what breaks a limit somewhere inside these limits, or nothing.

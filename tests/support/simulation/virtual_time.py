@@ -63,10 +63,14 @@ class _Step:
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         return self._stepped(super().call_soon, (), callback, args, context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
         return self._stepped(super().call_at, (when,), callback, args, context)
 
     def _stepped(
