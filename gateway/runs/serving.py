@@ -142,6 +142,8 @@ class _Area:
     """The service that runs now, if any."""
     following: list[Standby] = field(default_factory=list)
     """What follows another's journal now, if anything."""
+    stood_by: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it has followed the journal of another one that serves."""
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the exchange serves, and what else its operator asks first."""
@@ -165,7 +167,7 @@ def _endpoint(settings: ServeSettings, area: _Area, stack: AsyncExitStack) -> st
 async def _supervise(area: _Area, started: Callable[[str], None]) -> None:
     """Run the exchange until a signal; start it anew, without end, when it loses its servers.
 
-    A failure before it has run once is a wrong configuration, and ends the command.
+    A failure before it has run or stood by once is a wrong configuration, and ends the command.
     """
     stopped, has_run = asyncio.Event(), asyncio.Event()
 
@@ -185,7 +187,7 @@ async def _supervise(area: _Area, started: Callable[[str], None]) -> None:
                 others_turn = area.stands_by and isinstance(error, _ANOTHER_WRITER)
                 if isinstance(error, _FOR_GOOD) and not others_turn:
                     raise
-                if not (has_run.is_set() or others_turn):
+                if not (has_run.is_set() or area.stood_by.is_set() or others_turn):
                     raise
                 if time.monotonic() - began > _LONGEST_PAUSE_S:
                     pause_s = _SHORTEST_PAUSE_S
@@ -266,6 +268,7 @@ async def _stand_by(area: _Area, stopped: asyncio.Event) -> Standby:
                 await standby.catch_up(journal, await journal.published())
                 if not await journal.is_led():
                     break
+                area.stood_by.set()
                 await asyncio.sleep(_FOLLOW_EVERY_S)
     finally:
         area.following.clear()

@@ -1,16 +1,9 @@
-"""A standby takes over from an exchange that is killed or stands still: real servers, signals."""
+"""A standby has the state of the exchange that serves, and outlives what that one does not."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,20 +12,18 @@ from typing import Any
 
 import pytest
 from gateway_market import OPENING, market, order
-from gateway_servers import Mosquitto, RedisServer, free_port
+from gateway_servers import Mosquitto, RedisServer
 from listening import until
 from memory_ports import MemoryJournal, MemoryTransport
+from redis.asyncio import Redis
+from served_programs import Program
 
 from gateway.errors import CorruptJournalError
-from gateway.journal.redis_journal import RedisJournal
-from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry
 from gateway.service.core import JournaledExchange, recover
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.service.standby import Standby
-from gateway.transport.mqtt_client import MqttSettings
-from gateway.transport.participant_client import ParticipantClient
 
 SCENARIO = """
 area = "north"
@@ -137,42 +128,6 @@ async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> N
     assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
 
 
-class Program:
-    """A running ``serve --standby``."""
-
-    def __init__(self, scenario: Path, name: str, environment: dict[str, str]) -> None:
-        self.port = free_port()
-        program = str(Path(sys.executable).with_name("doe-exchange"))
-        options = ("--standby", "--data", str(scenario.parent / name))
-        self.process = subprocess.Popen(
-            [program, "serve", str(scenario), "--metrics-port", str(self.port), *options],
-            stdout=subprocess.DEVNULL,
-            cwd=scenario.parent,
-            env=os.environ | environment,
-        )
-
-    def health(self) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as page:
-                found: dict[str, Any] = json.loads(page.read())
-        except urllib.error.HTTPError as error:
-            found = json.loads(error.read())
-        except OSError:
-            return {}
-        return found
-
-    def wait_for(self, name: str, within_s: float = 60.0) -> None:
-        deadline = time.monotonic() + within_s
-        while not self.health().get(name):
-            assert time.monotonic() < deadline, f"{name} is never true: {self.health()}"
-            time.sleep(0.02)
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
-
-
 @contextmanager
 def programs(tmp_path: Path) -> Iterator[tuple[Program, Program, Mosquitto, RedisServer]]:
     scenario = tmp_path / "scenario.toml"
@@ -191,40 +146,14 @@ def programs(tmp_path: Path) -> Iterator[tuple[Program, Program, Mosquitto, Redi
         yield first, second, broker, redis
 
 
-def sell(number: int) -> dict[str, Any]:
-    return order(f"a{number}", 0, "sell", 10, "0.0100", interval=str(BEGIN))
-
-
 @pytest.mark.slow
-async def test_a_standby_takes_over_after_a_kill_and_after_a_stop(tmp_path: Path) -> None:
-    with programs(tmp_path) as (first, second, broker, redis):
-        settings = MqttSettings("127.0.0.1", broker.port, "bakery")
-        async with ParticipantClient(settings, Topics("north"), "bakery") as bakery:
-            numbers = []
-            for k in range(10):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            before = bakery.missed  # reports of the time before it listened
-            first.process.send_signal(signal.SIGSTOP)
-            for k in range(10, 20):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            assert second.health()["serves"]
-            first.process.send_signal(signal.SIGCONT)
-            await asyncio.to_thread(first.wait_for, "standby_at_entry")
-            for k in range(20, 30):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            assert second.health()["serves"], "the one that was stopped is fenced"
-            second.process.kill()
-            for k in range(30, 40):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            assert first.health()["serves"]
-            assert numbers == list(range(1, 41)), "none lost, none twice"
-            assert bakery.missed == before, "no report is lost"
-        first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(20) == 0
-        async with RedisJournal(redis.url, "north", read_only=True) as journal:
-            count = len([each async for each in journal.read()])
-    assert count > 40
+async def test_a_standby_outlives_a_journal_that_refuses_it(tmp_path: Path) -> None:
+    """It takes over while Redis is full, and serves when there is room again."""
+    with programs(tmp_path) as (first, second, _, redis):
+        async with Redis.from_url(redis.url) as server:
+            await server.config_set("maxmemory", "1mb")
+            first.end()
+            await until(lambda: "refused" in second.log())
+            await server.config_set("maxmemory", "0")
+        await asyncio.to_thread(second.wait_for, "serves")
+        assert second.finish() == 0

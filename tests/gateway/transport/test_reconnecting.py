@@ -168,7 +168,8 @@ async def test_a_former_writer_publishes_nothing_on_a_new_connection(
 ) -> None:
     """Two of one client id end each other's connection; only who leads is heard after that."""
     settings = replace(mosquitto.settings(f"{area}-writer"), longest_backoff_s=0.02)
-    lead, heard = Lead(), []
+    lead = Lead()
+    heard: list[bytes] = []
     async with (
         asyncio.timeout(30),
         MqttTransport(mosquitto.settings(f"{area}-reader"), [f"{area}/a"]) as reader,
