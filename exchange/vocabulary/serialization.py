@@ -29,7 +29,7 @@ EVENT_TYPES: tuple[type[events.Event], ...] = tuple(
 
 def to_plain(value: Any) -> Any:
     """Return a dataclass as a dict, a tuple as a list, a time as ISO 8601, an enum as its value."""
-    return _writer(type(value))(value)
+    return _writer(type(value))(value)  # type: ignore[arg-type]  # a class is hashable
 
 
 def from_plain(kind: type[T], data: Any) -> T:
