@@ -5,8 +5,9 @@ operator, constant, condition or statement changed; tests kill it by failing.  W
 tried follows from ``--seed`` alone.  A survivor shows a line that no test holds, or a change
 without an effect: those are listed with their reasons in ``tools/mutants_without_effect.txt``.
 
-The tests that run the changed line are tried first, the quickest of them before the others
-(:mod:`tools.tests_of_lines`), and then those of the room, for code that runs in other processes.
+The tests that run the changed line are tried, the quickest of them first, up to a bound of time
+(:mod:`tools.tests_of_lines`), and then those of the room, for code that runs in other processes.  A
+mutant that these do not kill survives, whatever tests were left out.
 """
 
 from __future__ import annotations
@@ -62,8 +63,11 @@ GUARDS = {
 }
 # Of these rooms, much runs in processes that tests start and kill.
 ELSEWHERE = "gateway/"
-LONGEST_S = 900
-QUICK_S = 10.0
+QUICK_S, SLOW_S = 10.0, 150.0
+"""Seconds of tests that are run together, at first and then, by their known times."""
+HANGS = 10.0  # a mutant hangs that makes tests take so many times as long
+LEAST_S, ROOM_S = 120.0, 900.0
+"""Seconds that a run of tests may take, at least; and that of a file or folder of a room."""
 _SWAPPED_COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
     ast.LtE: ast.Lt,
@@ -205,31 +209,35 @@ def survives(mutant: Mutant, place: Path, lines: TestsOfLines) -> bool:
     kept = path.read_text(encoding="utf-8")
     path.write_text(mutant.text(), encoding="utf-8")
     try:
-        return all(_passes(tests, place) for tests in _in_turn(mutant, lines))
+        return all(_passes(tests, place, at_most_s) for tests, at_most_s in _in_turn(mutant, lines))
     finally:
         path.write_text(kept, encoding="utf-8")
 
 
-def _in_turn(mutant: Mutant, lines: TestsOfLines) -> Iterator[list[str]]:
-    """Yield tests to be run together: those of some seconds, the others, those of the room."""
+def _in_turn(mutant: Mutant, lines: TestsOfLines) -> Iterator[tuple[list[str], float]]:
+    """Yield tests to be run together, of line and room, and the seconds that they may take."""
     tests = lines.of(mutant.path, range(mutant.line, mutant.last + 1))
-    spent, quick = 0.0, 0
-    while quick < len(tests) and spent < QUICK_S:
-        spent += lines.seconds[tests[quick]]
-        quick += 1
-    yield from [part for part in (tests[:quick], tests[quick:]) if part]
-    if not tests or mutant.path.startswith(ELSEWHERE):
-        yield from ([test] for test in tests_of(mutant.path))
+    seen = bool(tests)
+    for at_most_s in (QUICK_S, SLOW_S):
+        spent, count = 0.0, 0
+        while count < len(tests) and spent < at_most_s:
+            spent += lines.seconds[tests[count]]
+            count += 1
+        if count:
+            yield tests[:count], max(LEAST_S, HANGS * spent)
+        tests = tests[count:]
+    if not seen or mutant.path.startswith(ELSEWHERE):
+        yield from (([test], ROOM_S) for test in tests_of(mutant.path))
 
 
-def _passes(tests: list[str], place: Path) -> bool:
+def _passes(tests: list[str], place: Path, at_most_s: float) -> bool:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-n0", *FAST, *tests],
             cwd=place,
             env=environment(place),
             capture_output=True,
-            timeout=LONGEST_S,
+            timeout=at_most_s,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -29,17 +29,7 @@ EVENT_TYPES: tuple[type[events.Event], ...] = tuple(
 
 def to_plain(value: Any) -> Any:
     """Return a dataclass as a dict, a tuple as a list, a time as ISO 8601, an enum as its value."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, tuple):
-        return [to_plain(item) for item in value]
-    if is_dataclass(value):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
-    return value
+    return _writer(type(value))(value)  # type: ignore[arg-type]  # a class is hashable
 
 
 def from_plain(kind: type[T], data: Any) -> T:
@@ -64,6 +54,23 @@ def event_from_plain(data: dict[str, Any]) -> events.Event:
 @cache
 def _event_types() -> dict[str, type[events.Event]]:
     return {kind.__name__: kind for kind in EVENT_TYPES}
+
+
+@cache
+def _writer(kind: type) -> Callable[[Any], Any]:
+    """Return the function that turns a value of a type into plain data."""
+    if issubclass(kind, Enum):
+        return lambda value: value.value
+    if issubclass(kind, datetime):
+        return datetime.isoformat
+    if issubclass(kind, Decimal):
+        return str
+    if issubclass(kind, tuple):
+        return lambda value: [to_plain(item) for item in value]
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind)]
+        return lambda value: {name: to_plain(getattr(value, name)) for name in names}
+    return lambda value: value
 
 
 @cache

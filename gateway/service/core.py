@@ -155,11 +155,12 @@ async def recover(
         messages = core.apply(entry)
         if entry.sequence > journal.published_sequence:
             unpublished += messages
-    _LOG.info(
-        "%s: recovered snapshot %d and %d entries after it, state %s",
-        market.topics.area,
-        start,
-        core.sequence - start,
-        core.exchange.digest(),
-    )
+    if _LOG.isEnabledFor(logging.INFO):  # the digest of a large state takes seconds
+        _LOG.info(
+            "%s: recovered snapshot %d and %d entries after it, state %s",
+            market.topics.area,
+            start,
+            core.sequence - start,
+            core.exchange.digest(),
+        )
     return core, unpublished

@@ -27,6 +27,13 @@ def clock(moment: datetime) -> str:
     return f"{moment:%d %b %H:%M}"
 
 
+def _or(table: Table, nothing: str) -> Table:
+    """Return a table; one without rows says so."""
+    if not table.row_count:
+        table.add_row(Text(nothing, style="dim"))
+    return table
+
+
 def orders_table(orders: Iterable[OwnOrder]) -> Table:
     """Return own orders, a row for each leg."""
     table = new_table("", ("order", "side", "at", "limit", "interval"), ("W", "left", "EUR/kW"))
@@ -42,7 +49,7 @@ def orders_table(orders: Iterable[OwnOrder]) -> Table:
                 f"{leg.remaining_w:,}",
                 f"{leg.price:f}",
             )
-    return table
+    return _or(table, "no open order")
 
 
 def positions_table(positions: Iterable[HeldLimits]) -> Table:
@@ -55,7 +62,7 @@ def positions_table(positions: Iterable[HeldLimits]) -> Table:
             f"{each.injection_limit_w:,}",
             f"{each.withdrawal_limit_w:,}",
         )
-    return table
+    return _or(table, "no limits held")
 
 
 def book_table(book: Book) -> Table:
@@ -70,7 +77,7 @@ def book_table(book: Book) -> Table:
             "" if offer is None else f"{offer.price:f}",
             "" if offer is None else f"{offer.quantity_w:,}",
         )
-    return table
+    return _or(table, "no order")
 
 
 def limits_table(limits: Mapping[str, LimitsNow]) -> Table:
@@ -82,7 +89,7 @@ def limits_table(limits: Mapping[str, LimitsNow]) -> Table:
         table.add_row(
             Text(point), why, f"{each.injection_limit_w:,}", f"{each.withdrawal_limit_w:,}"
         )
-    return table
+    return _or(table, "no connection point")
 
 
 def statement_table(statement: Mapping[str, Any]) -> Table:
@@ -94,7 +101,7 @@ def statement_table(statement: Mapping[str, Any]) -> Table:
         table.add_row(Text(entry["account"]), interval, *sums)
     for account in statement["accounts"]:
         table.add_row(Text(account["account"]), "balance", "", "", account["balance"])
-    return table
+    return _or(table, "nothing booked")
 
 
 def prices_table(prices: PriceMessage) -> Table:
