@@ -79,7 +79,9 @@ class Sender:
         self._draw = Random(f"{seed} {number}")
         self._topic, name = Topics(AREA).order(f"p{number}"), f"p{number}"
         self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, f"{AREA}-{name}", protocol=version
+            paho.CallbackAPIVersion.VERSION2,
+            f"{AREA}-{name}",
+            protocol=paho.MQTTProtocolVersion(version),
         )
         self._client.max_inflight_messages_set(500)
         self._client.on_message = self._heard
@@ -100,7 +102,7 @@ class Sender:
             topic += draw.choice(["/", "/x", "/x/y", "\u00e9/x"])
         properties = None
         if self.counts.version == paho.MQTTv5:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.PUBLISH)
             for name, value in draw.choice(PROPERTIES).items():
                 setattr(properties, name, value)
         payload = mutated(draw, format_time(START))

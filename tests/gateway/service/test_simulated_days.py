@@ -21,7 +21,7 @@ from gateway.errors import JournalError, StaleWriterError
 from gateway.publishing.envelopes import EnvelopePublisher
 from gateway.service.service import Service
 
-SEEDS = range(60)
+SEEDS = range(50)
 ENOUGH_DAYS = 12  # for each mistake below to be found
 
 
@@ -166,7 +166,7 @@ MISTAKES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", some(range(len(MISTAKES)), 3))
+@pytest.mark.parametrize("number", some(range(len(MISTAKES)), 5))
 def test_mistakes_made_on_purpose_are_found(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     mistake = list(MISTAKES.values())[number]
     assert set(mistake.kinds) <= set(KINDS)
