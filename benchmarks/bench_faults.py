@@ -50,6 +50,7 @@ def main() -> int:
     console = Console()
     console.print(table(outcome))
     console.print(
+        f"exchanges started again {outcome.starts:,} times; "
         f"{outcome.orders:,} orders acknowledged, {outcome.refused:,} refused, {outcome.fills:,} "
         f"fills, {outcome.entries:,} journal entries in {outcome.seconds:,.0f} s; the adversary "
         f"attacked what devices keep to {outcome.attacked:,} times"

@@ -4,47 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gateway_market import OPENING, market, order
-from gateway_servers import Mosquitto, RedisServer
 from listening import until
 from memory_ports import MemoryJournal, MemoryTransport
-from redis.asyncio import Redis
-from served_programs import Program
 
-from gateway.errors import CorruptJournalError
+from gateway.errors import CorruptJournalError, JournalError
 from gateway.ports import JournalEntry
+from gateway.runs import serving
 from gateway.service.core import JournaledExchange, recover
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.service.standby import Standby
 
-SCENARIO = """
-area = "north"
-[network]
-source = "pandapower:simple_four_bus_system"
-[interface]
-voltage_min_pu = 0.98
-voltage_max_pu = 1.04
-[capacity]
-injection_w = 20000
-withdrawal_w = 20000
-[participants]
-bakery = ["load:0"]
-[intervals]
-start = {start}
-count = 2
-[market]
-opening_minutes = 10080
-"""
-# Days ahead, so that the gate stays open during the test.
-BEGIN = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=3)
 MADE = market("area")
 
 
@@ -128,32 +103,26 @@ async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> N
     assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
 
 
-@contextmanager
-def programs(tmp_path: Path) -> Iterator[tuple[Program, Program, Mosquitto, RedisServer]]:
-    scenario = tmp_path / "scenario.toml"
-    scenario.write_text(SCENARIO.format(start=f"{BEGIN:%Y-%m-%dT%H:%M:%SZ}"))
-    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis, ExitStack() as stack:
-        environment = {
-            "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
-            "DOE_REDIS_URL": redis.url,
-        }
-        first = Program(scenario, "one", environment)
-        stack.callback(first.end)
-        first.wait_for("serves")
-        second = Program(scenario, "two", environment)
-        stack.callback(second.end)
-        second.wait_for("standby_at_entry")
-        yield first, second, broker, redis
+@pytest.mark.parametrize("stood_by", [False, True])
+async def test_a_standby_outlives_a_journal_that_refuses_it(
+    monkeypatch: pytest.MonkeyPatch, stood_by: bool
+) -> None:
+    """Who has followed another exchange has the right settings: it starts anew, again and again."""
+    area: Any = SimpleNamespace(stands_by=True, stood_by=asyncio.Event())
+    starts = []
 
+    async def run_once(area: Any, stopped: asyncio.Event, started: Any) -> None:
+        starts.append(started)
+        if stood_by:
+            area.stood_by.set()
+        if len(starts) < 4:
+            raise JournalError("the server is full")
 
-@pytest.mark.slow
-async def test_a_standby_outlives_a_journal_that_refuses_it(tmp_path: Path) -> None:
-    """It takes over while Redis is full, and serves when there is room again."""
-    with programs(tmp_path) as (first, second, _, redis):
-        async with Redis.from_url(redis.url) as server:
-            await server.config_set("maxmemory", "1mb")
-            first.end()
-            await until(lambda: "refused" in second.log())
-            await server.config_set("maxmemory", "0")
-        await asyncio.to_thread(second.wait_for, "serves")
-        assert second.finish() == 0
+    monkeypatch.setattr(serving, "_run_once", run_once)
+    monkeypatch.setattr(serving, "_SHORTEST_PAUSE_S", 0.001)
+    if stood_by:
+        await serving._supervise(area, lambda url: None)
+        assert len(starts) == 4
+    else:
+        with pytest.raises(JournalError, match="full"):
+            await serving._supervise(area, lambda url: None)

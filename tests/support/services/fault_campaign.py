@@ -81,6 +81,8 @@ class Outcome:
     faults: Counter[str] = field(default_factory=Counter)
     silences_s: dict[str, list[float]] = field(default_factory=dict)
     """For each kind, seconds from a fault to the next answer that any client gets."""
+    starts: int = 0
+    """Of exchanges that were killed, or ended by themselves before they stood by once."""
     orders: int = 0
     refused: int = 0
     fills: int = 0
@@ -208,7 +210,7 @@ class Campaign:
             for trader in self._traders:
                 await stack.enter_async_context(trader.client)
             hearing = [group.create_task(trader.hear()) for trader in self._traders]
-            watching = group.create_task(self._watch())
+            watching = [group.create_task(self._watch()), group.create_task(self._supervise())]
             trading = [
                 group.create_task(trader.trade(stopped))
                 for trader in self._traders
@@ -224,8 +226,7 @@ class Campaign:
             async with asyncio.timeout(60):
                 await asyncio.gather(*trading)
                 await self._settled()
-            watching.cancel()
-            for task in hearing:
+            for task in (*watching, *hearing):
                 task.cancel()
 
     async def _settled(self) -> None:
@@ -278,9 +279,9 @@ class Campaign:
     async def _kill_the_exchange(self, share: float) -> None:
         program = await self._serving()
         await asyncio.to_thread(program.end)
-        program.start()
         # Beside two exchanges that start nothing can be learnt: the other one must be there.
-        await asyncio.to_thread(program.wait_until_there)
+        while not await asyncio.to_thread(program.is_there):  # noqa: ASYNC110  # a process
+            await asyncio.sleep(0.1)
 
     async def _stop_the_exchange(self, share: float) -> None:
         program = await self._serving()
@@ -333,6 +334,15 @@ class Campaign:
                     return
             await asyncio.sleep(0.1)
         raise AssertionError("Redis does not answer")
+
+    async def _supervise(self) -> None:
+        """Start what has ended, as the service manager does."""
+        while True:
+            await asyncio.sleep(0.2)
+            for program in self._programs:
+                if program.process.poll() is not None:
+                    self.outcome.starts += 1
+                    program.start()
 
     # -- what must hold -------------------------------------------------------------------------
 

@@ -60,12 +60,12 @@ class Program:
 
     def wait_until_there(self) -> None:
         """Wait until it serves or stands by."""
-        self._wait(
-            lambda: bool(
-                self.health().keys() & {"standby_at_entry"} or self.health().get("serves")
-            ),
-            "it neither serves nor stands by",
-        )
+        self._wait(self.is_there, "it neither serves nor stands by")
+
+    def is_there(self) -> bool:
+        """Whether it serves or stands by."""
+        found = self.health()
+        return bool(found.get("serves")) or found.get("standby_at_entry") is not None
 
     def _wait(self, condition: Callable[[], bool], fault: str) -> None:
         deadline = time.monotonic() + _LONGEST_S
