@@ -11,7 +11,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,24 +54,18 @@ class Program:
             return {}
         return found
 
-    def wait_for(self, name: str) -> None:
-        self._wait(lambda: bool(self.health().get(name)), f"{name} is never true")
-
     def wait_until_there(self) -> None:
         """Wait until it serves or stands by."""
-        self._wait(self.is_there, "it neither serves nor stands by")
+        deadline = time.monotonic() + _LONGEST_S
+        while not self.is_there():
+            assert time.monotonic() < deadline, f"{self._name} neither serves nor stands by"
+            assert self.process.poll() is None, f"{self._name} has ended: {self.log()[-2000:]}"
+            time.sleep(0.02)
 
     def is_there(self) -> bool:
         """Whether it serves or stands by."""
         found = self.health()
         return bool(found.get("serves")) or found.get("standby_at_entry") is not None
-
-    def _wait(self, condition: Callable[[], bool], fault: str) -> None:
-        deadline = time.monotonic() + _LONGEST_S
-        while not condition():
-            assert time.monotonic() < deadline, f"{self._name}: {fault}: {self.health()}"
-            assert self.process.poll() is None, f"{self._name} has ended: {self.log()[-2000:]}"
-            time.sleep(0.02)
 
     def log(self) -> str:
         return (self._scenario.parent / f"{self._name}.log").read_text()
