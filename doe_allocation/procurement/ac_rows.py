@@ -28,7 +28,7 @@ from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import Climb
 
 _ROUNDS = 100  # linear programmes at most; four to ten are usual
-_AIM = 1e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
+_AIM = 5e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
 _LOOSE = 1e-7  # parts of a scale: a limit that binds is this near to it
 _DROPS = 4  # times that rows of earlier rounds are dropped at most
 _NEAR = 0.3  # parts of a scale: later rounds add the rows of quantities this near their limits

@@ -20,7 +20,7 @@ from doe_allocation.procurement.quantities import (
 )
 
 _ROUNDS = 200  # refinements at most; three to ten are usual
-_AIM = 1e-9  # parts of a limit by which added planes are inside it, so that nothing ends above
+_AIM = 5e-9  # parts of a limit by which added planes are inside it, so that nothing ends above
 _FINE_PLANES = 512  # of the polygon that stands for the circle where a sentence explains
 
 

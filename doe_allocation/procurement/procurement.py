@@ -202,7 +202,8 @@ def _for_tso(problem: ProcurementProblem, objective: Objective, local: FloatArra
     """Return the goal of the most flexibility in a direction, beside the local activation."""
     direction = FlexDirection(objective.value)
     chosen = np.array([offer.direction is direction for offer in problem.offers], dtype=bool)
-    return Goal(chosen * 1.0, local, np.where(chosen, problem.sizes, local))
+    upper = np.where(chosen, problem.sizes, local)
+    return Goal(chosen * 1.0, local, upper, lower_is_optimum=True)
 
 
 def _given_away(

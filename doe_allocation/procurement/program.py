@@ -14,7 +14,8 @@ from doe_allocation.procurement.problem import UnrelievableError
 from doe_allocation.procurement.quantities import LinearRows
 from security_check.arrays import BoolArray, FloatArray
 
-_PRICED = 1e-9  # EUR or per unit of power for a per unit: a smaller price is the solver's rounding
+_ROUNDED = 1e-7  # parts of a row's bound: by less, an optimum may be beyond it
+_PRICED = 1e-9  # of a scaled row: a smaller price is the solver's rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,15 @@ class Goal:
         Shape (o,), gain for a per unit activated of each.
     lower, upper
         Shape (o,), bounds of what is activated, per unit.
+    lower_is_optimum
+        Whether ``lower`` is the optimum of another goal under the same limits: then rounding of
+        that optimum does not make this one infeasible.
     """
 
     gain: FloatArray
     lower: FloatArray
     upper: FloatArray
+    lower_is_optimum: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +72,31 @@ def best_activation(
     UnrelievableError
         When no activation meets all rows.
     """
-    A = rows.A @ change
-    kept = np.flatnonzero(_may_bind(goal, A, rows.b))
+    A, b = rows.A @ change, rows.b
+    if goal.lower_is_optimum:
+        reached = A @ goal.lower
+        b = np.where(reached - b <= _ROUNDED * np.abs(rows.b), np.maximum(b, reached), b)
+    kept = np.flatnonzero(_may_bind(goal, A, b))
     if not len(goal.gain):
         if len(kept):
             raise UnrelievableError
         return Activation(np.zeros(0), np.zeros(quantities))
-    program = _program(goal, goal.gain)
-    for k in kept:
-        size = float(np.abs(A[k]).max(initial=0.0)) or 1.0
-        program.add_row(A[k] / size, -np.inf, float(rows.b[k]) / size)
+    unit = _unit(goal)
+    most_gain = float(np.abs(goal.gain).max(initial=0.0)) or 1.0
+    program = _program(goal, goal.gain / most_gain, unit)
+    size = unit * np.abs(A[kept]).max(axis=1, initial=0.0)
+    size = np.where(size > 0.0, size, 1.0)
+    for row, most, by in zip(unit * A[kept], b[kept], size.tolist(), strict=True):
+        program.add_row(row / by, -np.inf, float(most) / by)
     try:
         best = program.solve()
     except FairnessError:
         raise UnrelievableError from None
-    size = np.abs(A[kept]).max(axis=1, initial=0.0)
-    worth = np.maximum(best.worth, 0.0) / np.where(size > 0.0, size, 1.0) * rows.by_limit[kept]
-    worth = np.where(np.abs(worth) > _PRICED, worth, 0.0)
+    priced = np.where(best.worth > _PRICED, best.worth, 0.0)
+    worth = most_gain * unit * priced / size * rows.by_limit[kept]
     total = np.zeros(quantities)
     np.add.at(total, rows.quantity[kept], worth)
-    return Activation(np.clip(best.values, goal.lower, goal.upper), total)
+    return Activation(np.clip(unit * best.values, goal.lower, goal.upper), total)
 
 
 def elastic_optimum(
@@ -115,20 +125,33 @@ def elastic_optimum(
         np.concatenate([goal.lower, none]),
         np.concatenate([goal.upper, none + np.inf]),
     )
-    program = _program(wide, wide.gain)
-    for row, bound in zip(rows, most, strict=True):
-        program.add_row(row, -np.inf, float(bound))
+    unit = _unit(goal)
+    program = _program(wide, wide.gain, unit)
+    for row, bound in zip(unit * rows, most, strict=True):
+        size = float(np.abs(row).max(initial=0.0)) or 1.0
+        program.add_row(row / size, -np.inf, float(bound) / size)
     try:
-        values = program.solve().values
+        values = unit * program.solve().values
     except FairnessError:
         raise UnrelievableError from None
     return values[:offers], values[offers:]
 
 
-def _program(goal: Goal, gain: FloatArray) -> PackingProgram:
+def _unit(goal: Goal) -> float:
+    """Return the largest offer: variables are in parts of it, so that tolerances suit them."""
+    return float(goal.upper.max(initial=0.0)) or 1.0
+
+
+def _program(goal: Goal, gain: FloatArray, unit: float) -> PackingProgram:
+    """Return the programme without rows, its gain at most 1 for a unit."""
     none = np.zeros((0, len(gain)))
     bounds = Packing(
-        none, np.zeros(0), goal.lower, goal.upper, np.zeros(0, dtype=np.int64), scale=1.0
+        none,
+        np.zeros(0),
+        goal.lower / unit,
+        goal.upper / unit,
+        np.zeros(0, dtype=np.int64),
+        scale=1.0,
     )
     program = PackingProgram(bounds)
     program.set_gain(gain)

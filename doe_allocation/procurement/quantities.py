@@ -14,6 +14,8 @@ from doe_allocation.procurement.problem import ProcurementProblem
 from security_check.arrays import FloatArray, IndexArray
 from security_check.monitoring.row_kinds import RowKind
 
+_DIGITS = 9  # of amperes or per unit: what conversion to per unit and back leaves right
+
 
 class QuantityKind(StrEnum):
     """What is limited of a phasor."""
@@ -57,7 +59,7 @@ class Quantity:
     @property
     def limit(self) -> float:
         """The limit in its unit."""
-        return self.limit_pu * self.unit_size
+        return round(self.limit_pu * self.unit_size, _DIGITS)
 
 
 _KINDS = {

@@ -99,7 +99,8 @@ def shortfall(
         When even the relaxed programme has no solution, or exceeds nothing.
     """
     over = _excess(problem, quantities, rows, goal)
-    worst = [int(k) for k in np.argsort(-over) if over[k] > _NOTHING]
+    beyond_rounding = min(_NOTHING, 0.5 * float(over.max(initial=0.0)))
+    worst = [int(k) for k in np.argsort(-over) if over[k] > beyond_rounding]
     if not worst:
         raise UnrelievableError
     violations = []

@@ -26,9 +26,6 @@ from security_check.model.network_elements import (
     Voltages,
 )
 
-BASE_POWER_W = 1e6
-"""Watts per unit of power."""
-
 
 @dataclass(frozen=True, slots=True)
 class Branch:
@@ -103,6 +100,12 @@ class BranchTable:
     resources: Sequence[Resource]
 
     @property
+    def base_power_w(self) -> float:
+        """Watts per unit of power: the power of ten nearest to all resources together."""
+        total_w = sum(abs(complex(each.p_w, each.q_var)) for each in self.resources)
+        return 10.0 ** round(math.log10(max(total_w, 1.0)))
+
+    @property
     def buses(self) -> tuple[str, ...]:
         """The names of all buses, the source first."""
         ends = (bus for branch in self.branches for bus in (branch.start, branch.end))
@@ -128,7 +131,7 @@ def network_of_table(table: BranchTable) -> Network:
     place = {bus: k for k, bus in enumerate(buses)}
     start: IndexArray = np.array([place[each.start] for each in table.branches])
     end: IndexArray = np.array([place[each.end] for each in table.branches])
-    base_ohm = table.nominal_v**2 / BASE_POWER_W
+    base_ohm = table.nominal_v**2 / table.base_power_w
     impedances = [complex(each.r_ohm, each.x_ohm) for each in table.branches]
     series: ComplexArray = np.array([base_ohm / each for each in impedances])
     shunt: ComplexArray = np.array([0.5j * base_ohm * each.b_s for each in table.branches])
@@ -159,7 +162,7 @@ def network_of_table(table: BranchTable) -> Network:
         connection_points=passive.elements,
         port_shares=passive.port_shares,
         reactive_ratio=np.array([each.reactive_ratio for each in table.resources]),
-        base_power_w=BASE_POWER_W,
+        base_power_w=table.base_power_w,
         passive=passive,
     )
 
@@ -175,7 +178,7 @@ def _ends(
 
 
 def _terminals(table: BranchTable, ids: tuple[str, ...], admittance: sp.csr_array) -> Terminals:
-    base_a = BASE_POWER_W / (math.sqrt(3.0) * table.nominal_v)
+    base_a = table.base_power_w / (math.sqrt(3.0) * table.nominal_v)
     ratings = [UNRATED if each.rating_a is None else each.rating_a for each in table.branches]
     return Terminals(
         elements=ids * 2,
@@ -195,7 +198,7 @@ def _ports(table: BranchTable, place: dict[str, int]) -> tuple[Ports, PassiveEle
     own = [port[each.bus] for each in table.resources]
     shares = sp.csr_array((np.ones(count), (own, np.arange(count))), shape=(len(served), count))
     power: ComplexArray = np.array(
-        [-complex(each.p_w, each.q_var) / BASE_POWER_W for each in table.resources],
+        [-complex(each.p_w, each.q_var) / table.base_power_w for each in table.resources],
         dtype=np.complex128,
     )
     ports = Ports(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import cvxpy as cp
 import numpy as np
@@ -65,7 +66,7 @@ def optimum_over_all_vertices(case):
     return program.value if program.status == cp.OPTIMAL else np.inf
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(12))
 @given(SEEDS)
 def test_cones_and_refined_planes_find_the_optimum_over_all_vertices(seed):
     case = random_case(seed)
@@ -85,16 +86,14 @@ def _limit(case):
     return case["current_limit_a"]["1-2"]
 
 
-@settings(max_examples=examples(15))
+@settings(max_examples=examples(10))
 @given(SEEDS)
 def test_more_planes_cost_no_more_and_their_cost_tends_to_that_of_the_circle(seed):
     case = random_case(seed)
     costs = [cost(case, planes=planes) for planes in (8, 16, 32, 64, 1024)]
     assume(np.isfinite(costs[0]))
     scale = sum(each["to_kw"] * each["price_eur_per_kwh"] for each in case["offers"])
-    assert all(
-        after <= before + 1e-7 * scale for before, after in zip(costs, costs[1:], strict=False)
-    )
+    assert all(after <= before + 1e-7 * scale for before, after in pairwise(costs))
     circle = cost(case, shape=CurrentShape.REFINED)
     assert circle <= costs[-1] + 1e-7 * scale
     assert costs[-1] == pytest.approx(circle, abs=1e-3 * scale)
@@ -110,9 +109,7 @@ def test_cost_rises_with_gamma_up_to_that_of_the_box(seed, ac_exact):
         for gamma in np.linspace(0.0, count, 2 * count + 1)
     ]
     scale = sum(each["to_kw"] * each["price_eur_per_kwh"] for each in case["offers"])
-    assert all(
-        after >= before - 1e-6 * scale for before, after in zip(costs, costs[1:], strict=False)
-    )
+    assert all(after >= before - 1e-6 * scale for before, after in pairwise(costs))
     box = cost(case, ac_exact=ac_exact)
     assert costs[-1] == box or costs[-1] == pytest.approx(box, abs=1e-6 * scale)
     certain = copy.deepcopy(case)
@@ -130,7 +127,7 @@ def test_an_ellipsoid_without_correlation_costs_no_more_than_the_box(seed, ac_ex
     assert round_set <= cost(case, ac_exact=ac_exact) + 1e-6 * scale
 
 
-@settings(max_examples=examples(15))
+@settings(max_examples=examples(10))
 @given(SEEDS, st.floats(0.5, 0.999), st.sampled_from(["planes", "refined", "ac"]))
 def test_a_tighter_limit_never_lowers_cost(seed, part, how):
     case = random_case(seed)
@@ -140,7 +137,7 @@ def test_a_tighter_limit_never_lowers_cost(seed, part, how):
     assert cost(tighter, **chosen) >= cost(case, **chosen) - 1e-6 * scale
 
 
-@settings(max_examples=examples(15))
+@settings(max_examples=examples(10))
 @given(SEEDS)
 def test_a_shadow_price_is_what_a_little_more_of_the_limit_saves(seed):
     case = random_case(seed)
@@ -183,7 +180,7 @@ def test_lowest_and_highest_voltages_are_kept_at_every_vertex():
             found = procured(case, **chosen)
             injected = problem.change @ found.local.power * problem.network.base_power_w
             volt = np.abs(feeder.voltages(injected, feeder.vertices()))[1] / feeder.volts
-            assert 0.0 < found.local.power[0] < 0.06
+            assert 0.0 < found.local.power[0] < problem.sizes[0]
             exact = 1e-8 if "ac_exact" in chosen else 5e-3
             if kw > 0.0:
                 assert volt.min() == pytest.approx(0.95, abs=exact)
@@ -193,7 +190,7 @@ def test_lowest_and_highest_voltages_are_kept_at_every_vertex():
             assert found.quantities[bound].element == "bus:2"
 
 
-@settings(max_examples=examples(15))
+@settings(max_examples=examples(10))
 @given(SEEDS, st.sampled_from([Objective.UPWARD, Objective.DOWNWARD]), st.booleans())
 def test_flexibility_for_the_tso_is_beside_the_local_need_and_keeps_all_limits(
     seed, objective, ac_exact

@@ -41,7 +41,7 @@ def random_case(seed: int, *, pods: int = 4, offers: bool = True) -> dict[str, A
         way = 1.0 if k == 1 or rng.random() < 0.7 else -0.5
         p_kw = way * size_kw * float(rng.uniform(0.3, 1.0))
         q_kvar = abs(p_kw) * float(rng.uniform(-0.2, 0.5))
-        bus = int(rng.integers(2, buses + 1))
+        bus = 2 if k == 1 else int(rng.integers(2, buses + 1))  # something behind the limit
         entries.append(
             {"pod": k, "bus": bus, "p_kw": p_kw, "q_kvar": q_kvar, "flexible": bool(k % 2)}
         )
@@ -120,7 +120,7 @@ class Feeder:
         parts = self.case["cases"][case]
         return np.array(
             [
-                parts["flexible_percent" if each["flexible"] else "inflexible_percent"] / 100.0
+                parts["flexible_percent" if each.get("flexible") else "inflexible_percent"] / 100.0
                 for each in self.case["pods"]
             ]
         )
@@ -154,7 +154,7 @@ class Feeder:
         return np.abs(self.sending @ self.voltages(injected, loads))
 
     def linear(self, injected: np.ndarray, loads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return voltages and currents of the linear model around the base, (n, B), (branches, B)."""
+        """Return voltages, (n, B), and currents, (branches, B), of the linear model."""
         power = self.powers(injected, loads)
         volt = self.no_load[:, None] + self.impedance @ np.conj(power / 3.0 / self.base[1:])
         volt = np.vstack([np.full((1, volt.shape[1]), self.held), volt])
