@@ -1,0 +1,1 @@
+"""The local flexibility market: located offers and requests, matched within network limits."""
