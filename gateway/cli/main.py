@@ -13,6 +13,7 @@ from gateway.cli import (
     market,
     operator_outputs,
     plot,
+    procurement,
     reconfiguration,
     serving,
     trading,
@@ -31,6 +32,7 @@ COMMAND_MODULES = (
     trading,
     operator_outputs,
     plot,
+    procurement,
     reconfiguration,
 )
 """The modules whose commands have registered themselves with the application."""

@@ -1,0 +1,7 @@
+"""Flexibility: files of cases, and what their commands compute.
+
+``case_schema``         the file of a procurement case, key by key
+``case_loading``        from a file to the problem, or all of its faults
+``procurement_result``  the file that ``procure`` writes
+``procurement``         what ``procure`` computes
+"""
