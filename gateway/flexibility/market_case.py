@@ -121,18 +121,16 @@ def _network(content: FlexMarketCaseFile) -> LinearNetwork:
     lower, upper = [], []
     with_factors = [each for each in content.branches if each.ptdf is not None]
     for each in content.branches:
-        limits = (each.flow_min_mw, each.flow_max_mw)
+        least, largest = each.flow_min_mw, each.flow_max_mw
         if each.rating_mw is not None:
-            given = (-each.rating_mw, each.rating_mw)
-            if limits != (None, None):
+            if (least, largest) != (None, None):
                 faults.append(Fault(each.name, "it has a rating and limits of its flow; give one"))
-        else:
-            given = tuple(limits)
-            if None in limits:
-                detail = "it has no limit; give rating_mw, or flow_min_mw and flow_max_mw"
-                faults.append(Fault(each.name, detail))
-        lower.append(MW * (given[0] or 0.0))
-        upper.append(MW * (given[1] or 0.0))
+            least, largest = -each.rating_mw, each.rating_mw
+        if least is None or largest is None:
+            detail = "it has no limit; give rating_mw, or flow_min_mw and flow_max_mw"
+            faults.append(Fault(each.name, detail))
+        lower.append(MW * (least or 0.0))
+        upper.append(MW * (largest or 0.0))
         if each.ptdf is None and (with_factors or each.x_pu is None):
             wanted = "ptdf, as other branches have" if with_factors else "x_pu"
             faults.append(Fault(each.name, f"it has no {wanted}"))
@@ -208,9 +206,7 @@ def _order_faults(
         seen.add(each.id or place)
 
 
-def _order(
-    number: int, entry: ArrivingEntry, index: Mapping[str, int], tick: Decimal
-) -> FlexOrder:
+def _order(number: int, entry: ArrivingEntry, index: Mapping[str, int], tick: Decimal) -> FlexOrder:
     return FlexOrder(
         number,
         Side.BUY if entry.side == "request" else Side.SELL,
