@@ -154,11 +154,9 @@ def _network(content: FlexMarketCaseFile) -> LinearNetwork:
 
 def _intervals(content: FlexMarketCaseFile) -> dict[str, SetPoint]:
     """Return the set points by interval; without intervals the one has no name."""
-    found: dict[str, SetPoint] = {}
-    for name, value in content.setpoint_mw.items():
-        if isinstance(value, dict):
-            found[name] = value
-    return found or {"": content.setpoint_mw}  # type: ignore[dict-item]  # all are numbers
+    given = content.setpoint_mw
+    named = {key: value for key, value in given.items() if isinstance(value, dict)}
+    return named or {"": {key: value for key, value in given.items() if isinstance(value, float)}}
 
 
 def _place(interval: str) -> str:

@@ -1,4 +1,4 @@
-"""The file of a flexibility market case, key by key; ``docs/formats/flexibility.md`` describes it."""
+"""The file of a flexibility market case, key by key (``docs/formats/flexibility.md``)."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ class FlexMarketCaseFile(Record):
     branches: Annotated[list[BranchEntry], Field(min_length=1)]
     setpoint_mw: SetPoint | dict[Name, SetPoint]
     tick: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = Decimal("0.01")
-    requests: list[RequestEntry] = []
-    offers: list[OfferEntry] = []
-    orders: list[ArrivingEntry] = []
+    requests: list[RequestEntry] = Field(default_factory=list)
+    offers: list[OfferEntry] = Field(default_factory=list)
+    orders: list[ArrivingEntry] = Field(default_factory=list)
