@@ -9,6 +9,7 @@ from gateway.cli import (
     access,
     envelopes,
     fairness,
+    flex_market,
     hierarchy,
     market,
     operator_outputs,
@@ -33,6 +34,7 @@ COMMAND_MODULES = (
     operator_outputs,
     plot,
     procurement,
+    flex_market,
     reconfiguration,
 )
 """The modules whose commands have registered themselves with the application."""
