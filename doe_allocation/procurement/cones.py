@@ -30,7 +30,7 @@ from security_check.errors import GridError
 
 _ROUNDS = 60  # of adding cones at most
 _FAR = 1e-7  # parts of a limit: about what the cone solver leaves
-_PRICED = 1e-6  # parts of the largest price: a smaller one is the cone solver's rounding
+_PRICED = 1e-5  # parts of the largest gain: a smaller price is the cone solver's rounding
 _PLANES = 512  # of the polygon that stands for the circle where a sentence explains
 
 
@@ -135,7 +135,7 @@ class ConesClearing:
             worth[each.quantity] += scale * float(np.ravel(disc.dual_value[0])[0])
         if linear:
             np.add.at(worth, rows.quantity, -scale * np.ravel(linear[0].dual_value))
-        worth[np.abs(worth) < _PRICED * max(1.0, float(np.abs(worth).max(initial=0.0)))] = 0.0
+        worth[np.abs(worth) < _PRICED * scale] = 0.0
         power = np.clip(np.asarray(x.value, dtype=float), goal.lower, goal.upper)
         return Activation(power, worth)
 

@@ -114,7 +114,7 @@ def _outcome(
     base_a = problem.network.terminals.base_current_a
     to_kw = problem.network.base_power_w / 1e3
     before_w, local_w, after_w = found.interface_w
-    assessments = [found.before, found.after, *filter(None, [found.local_only])]
+    assessments = [found.after, *filter(None, [found.local_only])]
     errors = np.max([each.error for each in assessments], axis=0)
     lowest = np.max([each.lowest_error for each in assessments], axis=0)
     tso = None

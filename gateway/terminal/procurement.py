@@ -11,6 +11,7 @@ from doe_allocation.procurement.choices import FlexDirection
 from gateway.flexibility.procurement_result import OutcomeRecord, ProcuredCase, ProcurementFile
 from gateway.terminal.console import escape, new_table
 
+_ROUNDED = 1.0 + 1e-7  # times a limit: more than this is above it
 _WAYS = {FlexDirection.UPWARD: "up", FlexDirection.DOWNWARD: "down"}
 
 
@@ -152,6 +153,12 @@ def _sentences(outcome: OutcomeRecord) -> list[str]:
             f"The adversary finds {attack.element} at {attack.value:.6g} of {attack.limit:g} "
             f"{attack.unit}, {attack.percent:.2f} %, in {attack.points_tried:,} AC power flows."
         )
+    found += [
+        f"{each.element} is limited at its from end; at the other it reaches "
+        f"{each.other_end_ac_worst_after_a:.3f} of {each.limit_a:g} A."
+        for each in outcome.branches
+        if each.limit_a is not None and each.other_end_ac_worst_after_a > each.limit_a * _ROUNDED
+    ]
     found.append(
         "The AC worst case exceeds the linear bound by at most "
         f"{outcome.linearisation_error_a:.4f} A and {outcome.linearisation_error_pu:.6f} p.u."
