@@ -18,7 +18,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 SetPoint = dict[Name, Power]
 
 
-class BranchEntry(Record):
+class LinearBranchEntry(Record):
     """A branch by its reactance or by its distribution factors, and its limits."""
 
     id: Name | None = None
@@ -73,7 +73,7 @@ class FlexMarketCaseFile(Record):
     optimum_over_all_orders: Any = None
     buses: Annotated[list[Name], Field(min_length=2)]
     slack_bus: Name
-    branches: Annotated[list[BranchEntry], Field(min_length=1)]
+    branches: Annotated[list[LinearBranchEntry], Field(min_length=1)]
     setpoint_mw: SetPoint | dict[Name, SetPoint]
     tick: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = Decimal("0.01")
     requests: list[RequestEntry] = Field(default_factory=list)
