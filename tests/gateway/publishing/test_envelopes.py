@@ -51,21 +51,10 @@ def test_point_that_falls_and_rises_first_hears_the_smaller() -> None:
         (
             each["connection_point"],
             each["version"],
-            each["intervals"][0]["injection_limit_w"] - half,
-            each["intervals"][0]["withdrawal_limit_w"] - half,
+            each["injection_limit_w"] - half,
+            each["withdrawal_limit_w"] - half,
         )
         for each in said
     ]
     assert limits == [("load:0", 2, 0, -7), ("load:1", 2, -9, 0), ("load:0", 3, 5, -7)]
     assert changed == [("load:0", START), ("load:1", START)]
-
-
-def test_interval_that_has_ended_is_no_longer_published() -> None:
-    core = JournaledExchange(market("a", 1))
-    core.handle(OPENING, START - timedelta(hours=5))
-    later = START + timedelta(hours=1)
-    command = type(OPENING)(later, later + timedelta(minutes=15), later, OPENING.interface_limits)
-    _, messages = core.handle(command, START + timedelta(minutes=15))
-    said = [json.loads(m.payload) for m in messages if "/envelope/" in m.topic]
-    assert [each["final"] for each in said[-1]["intervals"]] == [False]
-    assert said[-1]["intervals"][0]["start"] == "2096-06-01T13:00:00Z"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_market import GATE, OPENING, START, client, market, order, serving
+from gateway_market import GATE, OPENING, START, client, market, order, retained, serving
 from gateway_servers import Mosquitto
 from listening import until
 
@@ -44,7 +44,7 @@ async def retained_by(broker: Mosquitto, area: str, settle_s: float = 0.3) -> di
 
 
 def expected(service: Service, now: datetime) -> dict[str, Any]:
-    messages = service.core.publisher.retained(now)
+    messages = retained(service.core, now)
     return {each.topic: json.loads(each.payload) for each in messages if each.payload}
 
 
