@@ -90,6 +90,35 @@ async def test_a_broker_that_was_killed_has_what_is_in_force_again(
 
 
 @pytest.mark.slow
+async def test_envelopes_that_were_removed_do_not_come_back(
+    tmp_path: Path, redis_url: str, area: str
+) -> None:
+    """The broker's file is from before the interval ended."""
+    now = [GATE - timedelta(hours=2)]
+    with Mosquitto(tmp_path, PERSISTENT.format(place=tmp_path) + "user root\n") as broker:
+        settings = broker.settings(f"{area}-x")
+        async with serving(
+            area, settings, redis_url, settings=QUICK, clock=lambda: now[0]
+        ) as service:
+            await service.request(replace(OPENING, start=LATER, end=LATER + (LATER - START)))
+            await service._outbox.drain(5)
+            broker.save(tmp_path / "mosquitto.db")
+            over = {service._market.topics.envelope(f"load:{k}", START) for k in range(6)}
+            assert over <= (await retained_by(broker, area)).keys()
+            now[0] = OPENING.end
+            await until(lambda: START not in service.core.publisher.envelopes._intervals)
+            await service._outbox.drain(5)
+            assert not over & (await retained_by(broker, area)).keys()
+            broker.kill()
+            broker.start()
+            await until(lambda: service._transport.connections == 2)
+            await asyncio.sleep(0.5)
+            kept = await retained_by(broker, area)
+            assert limits_of(kept) == limits_of(expected(service, now[0]))
+            assert not over & kept.keys()
+
+
+@pytest.mark.slow
 async def test_retained_orders_are_not_placed_again(
     tmp_path: Path, redis_url: str, area: str
 ) -> None:
