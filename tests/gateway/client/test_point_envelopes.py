@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.client.area_view import AreaView
 from gateway.client.mirrors.point_envelopes import LimitSource, PointEnvelopes
+from gateway.messages.topics import Topics
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 FALLBACK = {"injection_limit_w": 1, "withdrawal_limit_w": 2}
@@ -99,6 +101,21 @@ def test_an_interval_that_is_over_is_forgotten() -> None:
     assert device.remove(at(1800))
     fallback = device.limits(at(1000))
     assert (fallback.injection_limit_w, fallback.source) == (1, LimitSource.NO_INTERVAL)
+
+
+async def test_a_view_tells_whose_limits_change() -> None:
+    """A removed envelope does; one that is confirmed, or was never heard of, does not."""
+    view, topics = AreaView("north"), Topics("north")
+    changes = view.envelope_changes()
+    said = [message(1, 0, 50), message(1, 60, 50), message(2, 60, 60, 1), None, None]
+    for content, start in zip(said, [NOON, NOON, at(900), at(1800), NOON], strict=True):
+        view._hear(topics.envelope("load:0", start), content)
+    view._hear(topics.envelope("load:9", NOON), None)
+    view._close()
+    told = [each.connection_point async for each in changes]
+    assert told == ["load:0"] * 3
+    assert [each.version for each in view.envelopes["load:0"].intervals] == [2]
+    assert view.limits_now("load:0", at(10)).source is LimitSource.NO_INTERVAL
 
 
 def test_a_wall_clock_that_is_wrong_prolongs_nothing() -> None:
