@@ -10,6 +10,7 @@ from sampling import some
 from simulated_day import Fault, Script, SimulatedDay, broken, shortened
 
 from exchange.state.request_answers import RequestLog
+from gateway.service.outbox import Republication
 from gateway.service.service import Service
 
 SEEDS = range(40)
@@ -56,20 +57,18 @@ def know_no_change(log: Any, sender: str, request_id: str) -> Any:
 FIND = RequestLog.find
 
 
-def publish_retained_once(service: Any, now: Any) -> None:
-    first = service._retained_for == 0
-    service._retained_for = service._transport.connections
-    if first and not service.core.exchange.state.sessions:
-        RETAINED(service, now)
+def publish_retained_once(republication: Any, core: Any) -> None:
+    if republication._begun_for is None and not core.exchange.state.sessions:
+        LOOK(republication, core)
 
 
-RETAINED = Service._publish_retained
+LOOK = Republication.look
 MISTAKES: dict[str, tuple[Any, str, Callable[..., Any], str]] = {
     "told before it is durable": (Service, "_commit", publish_first, "not durable"),
     "changes act twice": (RequestLog, "find", know_no_change, "twice"),
     "nothing is retained anew": (
-        Service,
-        "_publish_retained",
+        Republication,
+        "look",
         publish_retained_once,
         "retained",
     ),

@@ -125,35 +125,38 @@ class Device:
     """It follows the envelopes of its connection point."""
 
     def __init__(self, broker: SimulatedBroker, topics: Topics, point: str) -> None:
-        self.topic = topics.envelope(point)
-        self.link = SimulatedLink(broker, f"device-{point}", (self.topic,))
-        self._versions: dict[int, Any] = {}
-        self.intervals: Any = None
-        """What it follows now, as published."""
+        self.filter = topics.envelopes(point)
+        self.link = SimulatedLink(broker, f"device-{point}", (self.filter,))
+        self._heard: dict[tuple[str, int], Any] = {}
+        self.follows: dict[str, Any] = {}
+        """What it follows now by topic, without the moments of publication."""
 
     async def listen(self) -> None:
         async with self.link:
             while True:
                 for message in await self.link.receive(64):
                     if message.payload:
-                        self._hear(json.loads(message.payload))
+                        self._hear(message.topic, json.loads(message.payload))
+                    else:
+                        self.follows.pop(message.topic, None)
                     self.link.acknowledge([message])
 
-    def _hear(self, content: dict[str, Any]) -> None:
-        version = content["version"]
-        known = self._versions.setdefault(version, content["intervals"])
-        now = datetime.fromisoformat(content["confirmed_at"])
-        if not_over(known, now) != not_over(content["intervals"], now):
-            raise InconsistentError(f"{self.topic}: version {version} is {known} and {content}")
-        if version >= max(self._versions):
-            self.intervals = content["intervals"]
+    def _hear(self, topic: str, content: dict[str, Any]) -> None:
+        envelope, version = without_clock(content), content["version"]
+        known = self._heard.setdefault((topic, version), envelope)
+        if known != envelope:
+            raise InconsistentError(f"{topic}: version {version} is {known} and {envelope}")
+        if topic not in self.follows or version >= self.follows[topic]["version"]:
+            self.follows[topic] = envelope
 
     def check(self, *, complete: bool) -> None:
         """Raise where nothing has come."""
-        if complete and not self._versions:
-            raise InconsistentError(f"{self.topic}: nothing has come")
+        if complete and not self._heard:
+            raise InconsistentError(f"{self.filter}: nothing has come")
 
 
-def not_over(intervals: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
-    """Return the intervals that are not over; others may be dropped at any time."""
-    return [each for each in intervals if datetime.fromisoformat(each["end"]) > now]
+def without_clock(content: dict[str, Any]) -> dict[str, Any]:
+    """Return an envelope without what it says about the moment of its publication."""
+    return {
+        name: each for name, each in content.items() if name not in ("confirmed_at", "holds_until")
+    }

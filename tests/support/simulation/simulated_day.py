@@ -22,7 +22,7 @@ from listening import until
 from market import interface
 from market_days import CAPACITY_W, FALLBACK_W, POINTS, random_rows
 from simulated_broker import KilledError, SimulatedBroker, SimulatedLink
-from simulated_client import Client, Device, not_over
+from simulated_client import Client, Device, without_clock
 from simulated_journal import SimulatedJournal, SimulatedServer
 from virtual_time import VirtualClock, run_in_virtual_time
 
@@ -316,15 +316,20 @@ class SimulatedDay:
 
     def _check_devices(self, core: JournaledExchange) -> None:
         """Check that devices and broker have the envelopes in force."""
-        now = self.now()
-        for message in core.publisher.envelopes.messages(now):
-            wanted = not_over(json.loads(message.payload)["intervals"], now)
-            (device,) = (each for each in self.devices if each.topic == message.topic)
-            if not_over(device.intervals, now) != wanted:
-                raise BrokenPromiseError(f"{device.topic}: the device follows another envelope")
-            retained = json.loads(self.broker.retained.get(device.topic, b'{"intervals": []}'))
-            if not_over(retained["intervals"], now) != wanted:
-                raise BrokenPromiseError(f"{device.topic}: another envelope is retained")
+        messages = list(core.publisher.envelopes.retained(self.now))
+        wanted = {m.topic: without_clock(json.loads(m.payload)) for m in messages if m.payload}
+        followed = {
+            topic: each for device in self.devices for topic, each in device.follows.items()
+        }
+        if followed | wanted != followed:
+            raise BrokenPromiseError(f"devices follow other envelopes: {followed}, not {wanted}")
+        kept = {
+            topic: without_clock(json.loads(payload))
+            for topic, payload in self.broker.retained.items()
+            if "/envelope/" in topic
+        }
+        if kept != wanted:
+            raise BrokenPromiseError(f"other envelopes are retained: {kept}, not {wanted}")
 
 
 def broken(day: SimulatedDay) -> str | None:
