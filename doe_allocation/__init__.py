@@ -6,6 +6,7 @@ Rooms, from the lowest layer up; a room imports only from rooms above it in this
 ``fairness``         rules that divide a packing polytope, on plain arrays
 ``allocation``       these rules on a network's robust rows, exact in the AC power flow
 ``hierarchy``        several network operators, from the transmission network to the customer
+``procurement``      robust procurement: the cheapest flexibility with which all limits hold
 ``reconfiguration``  the switches and taps under which the smallest envelope is largest
 
 Start at ``allocation.grid``, the port to a grid, and at ``fairness.rule``, which

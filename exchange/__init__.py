@@ -8,6 +8,7 @@ From the lowest layer up; a room imports only from rooms above it in this list:
 ``state``       everything that is remembered, changed by events alone
 ``market``      the open orders of each interval against its network
 ``handlers``    what each command does
+``flexibility`` the local flexibility market
 ``engine``      :class:`Exchange`: one command in, its events out
 
 Read ``vocabulary.commands`` and ``vocabulary.events`` first, then ``engine``.

@@ -9,10 +9,12 @@ from gateway.cli import (
     access,
     envelopes,
     fairness,
+    flex_market,
     hierarchy,
     market,
     operator_outputs,
     plot,
+    procurement,
     reconfiguration,
     serving,
     trading,
@@ -31,6 +33,8 @@ COMMAND_MODULES = (
     trading,
     operator_outputs,
     plot,
+    procurement,
+    flex_market,
     reconfiguration,
 )
 """The modules whose commands have registered themselves with the application."""

@@ -123,8 +123,9 @@ class AreaView:
             return
         counts = self._market.take(topic, content)
         self._market_feeds.put(MarketMessage(about, topic, content))
-        if about is MarketTopic.ENVELOPE and counts and content is not None:
-            self._envelope_feeds.put(self._market.envelopes[content["connection_point"]])
+        if about is MarketTopic.ENVELOPE and counts:
+            _, point, _ = topic.rsplit("/", 2)
+            self._envelope_feeds.put(self._market.envelopes[point])
         self._note_change()
 
     def _note_change(self) -> None:

@@ -18,7 +18,7 @@ _BELOW = {
     MarketTopic.TRADE: "trade",
     MarketTopic.STATISTICS: "statistics/#",
     MarketTopic.PRICE: "price/+",
-    MarketTopic.ENVELOPE: "envelope/+",
+    MarketTopic.ENVELOPE: "envelope/+/+",
 }
 
 

@@ -121,7 +121,7 @@ class TradingConnection(RequestingClient):
 
     async def _subscribe(self, points: list[str]) -> None:
         try:
-            await self._client.subscribe([self._topics.envelope(point) for point in points])
+            await self._client.subscribe([self._topics.envelopes(point) for point in points])
         except GatewayError as error:
             _LOG.error("envelopes of %s cannot be heard: %s", ", ".join(points), error)
 

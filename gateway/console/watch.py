@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,7 +13,7 @@ from gateway.client.area_view import MarketMessage
 from gateway.client.market import MarketClient
 from gateway.client.mirrors.books import Book
 from gateway.client.mirrors.public_market import MarketTopic
-from gateway.messages.area_state import SessionMessage
+from gateway.messages.area_state import EnvelopeMessage, SessionMessage
 from gateway.terminal.console import counted, new_table
 from gateway.terminal.trading import book_table, clock, prices_table, session_line
 from orderbook.order import Side
@@ -67,21 +66,21 @@ def screen(market: MarketClient, interval: datetime | None) -> RenderableType:
 
 
 def _envelopes(market: MarketClient, start: datetime) -> Text:
-    """Return the range of envelopes in an interval, and how many are not confirmed."""
-    now = [each for each in market.envelopes.values() if each.message is not None]
-    intervals = [i for each in now for i in each.intervals if i.start == start]
-    if not intervals:
+    """Return the range of envelopes in an interval, and their number."""
+    known = (each.envelope(start) for each in market.envelopes.values())
+    envelopes = [each for each in known if each is not None]
+    if not envelopes:
         return Text(f"no envelopes for {clock(start)}")
     ranges = ", ".join(
         f"{direction.value} {min(limits) / 1e3:,.1f} to {max(limits) / 1e3:,.1f} kW"
         for direction in Direction
-        if (limits := [_limit(each, direction) for each in intervals])
+        if (limits := [_limit(each, direction) for each in envelopes])
     )
-    return Text(f"envelopes of {counted(len(intervals), 'connection point')}: {ranges}")
+    return Text(f"envelopes of {counted(len(envelopes), 'connection point')}: {ranges}")
 
 
-def _limit(interval: Any, direction: Direction) -> int:
-    limit: int = getattr(interval, f"{direction.value}_limit_w")
+def _limit(envelope: EnvelopeMessage, direction: Direction) -> int:
+    limit: int = getattr(envelope, f"{direction.value}_limit_w")
     return limit
 
 
@@ -150,7 +149,8 @@ class MarketLines:
                     text = f"price of {where}: {side['balance_price']}, others at {places}"
                     self._say(f"price {where}", text)
             case MarketTopic.ENVELOPE:
-                self._say_envelopes(content["connection_point"])
+                start = datetime.fromisoformat(content["start"])
+                self._say_envelope(market.envelopes[content["connection_point"]].envelope(start))
 
     def _say_alarm(self, session: SessionMessage) -> None:
         alarm = session.last_alarm
@@ -172,11 +172,11 @@ class MarketLines:
         where = f"{book.direction.value} {clock(book.interval)}"
         self._say(f"book {where}", f"{where}: {best or 'empty'}")
 
-    def _say_envelopes(self, point: str) -> None:
-        for each in self._market.envelopes[point].intervals:
-            where = f"envelope of {point} {clock(each.start)}"
-            limits = f"injection {each.injection_limit_w:,} W, withdrawal "
-            self._say(where, f"{where}: {limits}{each.withdrawal_limit_w:,} W")
+    def _say_envelope(self, envelope: EnvelopeMessage | None) -> None:
+        if envelope is not None:  # otherwise it was removed meanwhile
+            where = f"envelope of {envelope.connection_point} {clock(envelope.start)}"
+            limits = f"injection {envelope.injection_limit_w:,} W, withdrawal "
+            self._say(where, f"{where}: {limits}{envelope.withdrawal_limit_w:,} W")
 
     def _say(self, about: str, text: str) -> None:
         """Say what was not said before of the same thing."""

@@ -53,7 +53,7 @@ class AgentClient:
             settings,
             topics,
             customer.participant,
-            (topics.envelope(customer.connection_point),),
+            (topics.envelopes(customer.connection_point),),
             self._take,
         )
         self._limits_w: dict[datetime, dict[Direction, int]] = {}
@@ -74,19 +74,16 @@ class AgentClient:
 
     def _take(self, topic: str, content: Any) -> None:
         if content is None:
-            return  # a retained envelope was removed
-        if "intervals" in content:
-            self._take_envelopes(content)
+            return  # the envelope of an interval that is over was removed
+        if "fallback" in content:
+            self._take_envelope(content)
         else:
             self._take_report(content)
         self._changed.set()
 
-    def _take_envelopes(self, content: dict[str, Any]) -> None:
-        self._limits_w = {
-            datetime.fromisoformat(interval["start"]): {
-                direction: interval[f"{direction}_limit_w"] for direction in Direction
-            }
-            for interval in content["intervals"]
+    def _take_envelope(self, content: dict[str, Any]) -> None:
+        self._limits_w[datetime.fromisoformat(content["start"])] = {
+            direction: content[f"{direction}_limit_w"] for direction in Direction
         }
 
     def _take_report(self, report: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def bundled_names(suffix: str) -> list[str]:
     return sorted(path.stem for path in bundled("").glob(f"*{suffix}"))
 
 
-def named_file(name: str, kind: str, folder: str = "") -> Path:
+def named_file(name: str, kind: str, folder: str = "", suffix: str = ".toml") -> Path:
     """Return the file of a ``kind`` of input: a path, or ``bundled:NAME`` for one that ships.
 
     Parameters
@@ -43,6 +43,8 @@ def named_file(name: str, kind: str, folder: str = "") -> Path:
         Word for messages: ``"scenario"``, ``"hierarchy"``.
     folder
         Folder of the bundled files of this kind, below their common folder.
+    suffix
+        Ending of their names.
 
     Raises
     ------
@@ -51,11 +53,11 @@ def named_file(name: str, kind: str, folder: str = "") -> Path:
     """
     if not name.startswith("bundled:"):
         return Path(name)
-    known = sorted(path.stem for path in bundled(folder).glob("*.toml"))
+    known = sorted(path.stem for path in bundled(folder).glob(f"*{suffix}"))
     if name.removeprefix("bundled:") not in known:
         detail = f"there is no bundled {kind} of that name; known names: {', '.join(known)}"
         raise InputFaults(name, [Fault("file", detail)])
-    return bundled(folder) / f"{name.removeprefix('bundled:')}.toml"
+    return bundled(folder) / f"{name.removeprefix('bundled:')}{suffix}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -9,18 +9,6 @@ from gateway.formats.records import Time
 from gateway.messages.outgoing import OutgoingMessage
 
 
-class EnvelopeInterval(OutgoingMessage):
-    """The limits of one interval; magnitudes in watts."""
-
-    start: Time
-    end: Time
-    injection_limit_w: int
-    withdrawal_limit_w: int
-    injection_bottleneck: str
-    withdrawal_bottleneck: str
-    final: bool
-
-
 class Fallback(OutgoingMessage):
     """Limits to which a device without contact returns; they lie inside every envelope."""
 
@@ -29,19 +17,26 @@ class Fallback(OutgoingMessage):
 
 
 class EnvelopeMessage(OutgoingMessage):
-    """The envelopes in force of one connection point; the highest ``version`` is the newest.
+    """The envelope in force of a connection point in an interval; magnitudes in watts.
 
-    They were made at ``issued_at``.  At ``confirmed_at`` they were still in force; a device without
-    a later message after ``holds_until`` no longer knows, and returns to the fallback.
+    The highest ``version`` on a topic is the newest.  It was made at ``issued_at``.  At
+    ``confirmed_at`` it was still in force; a device without a later message after ``holds_until``
+    no longer knows, and returns to the fallback.
     """
 
     connection_point: str
+    start: Time
+    end: Time
+    injection_limit_w: int
+    withdrawal_limit_w: int
+    injection_bottleneck: str
+    withdrawal_bottleneck: str
+    final: bool
     version: int
     issued_at: Time
     confirmed_at: Time
     holds_until: Time
     fallback: Fallback
-    intervals: tuple[EnvelopeInterval, ...]
 
 
 class SessionInterval(OutgoingMessage):

@@ -136,10 +136,10 @@ CHANNELS = (
     ),
     Channel(
         "envelopes",
-        "envelope/{connection_point}",
+        "envelope/{connection_point}/{interval}",
         "exchange",
         (EnvelopeMessage,),
-        "The envelopes in force of a connection point.",
+        "The envelope in force of a connection point in an interval.",
         retained=True,
     ),
     Channel(

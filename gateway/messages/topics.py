@@ -80,9 +80,14 @@ class Topics:
         """
         return f"{ROOT}/{self.area}/order/{TSO}"
 
-    def envelope(self, connection_point: str) -> str:
-        """Return the topic of a connection point's envelopes; retained."""
-        return f"{ROOT}/{self.area}/envelope/{_checked('connection point', connection_point)}"
+    def envelope(self, connection_point: str, interval: datetime) -> str:
+        """Return the topic of a connection point's envelope in an interval; retained."""
+        point = _checked("connection point", connection_point)
+        return f"{ROOT}/{self.area}/envelope/{point}/{interval_level(interval)}"
+
+    def envelopes(self, connection_point: str) -> str:
+        """Return the filter for the envelopes of a connection point in all intervals."""
+        return f"{ROOT}/{self.area}/envelope/{_checked('connection point', connection_point)}/+"
 
     def order(self, participant: str) -> str:
         """Return the topic of a participant's orders (``+``: of all participants)."""
@@ -192,7 +197,7 @@ class Topics:
 
     def _public(self) -> tuple[str, ...]:
         area = f"{ROOT}/{self.area}"
-        names = ("envelope/+", "book/#", "trade", "statistics/#", "price/+", "session")
+        names = ("envelope/+/+", "book/#", "trade", "statistics/#", "price/+", "session")
         return tuple(f"{area}/{name}" for name in names)
 
 

@@ -103,9 +103,10 @@ def configuration(folder: str, port: int) -> str:
         "set_tcp_nodelay true\n"
         "# Without this another user can end a session by claiming its client id.\n"
         "use_username_as_clientid true\n"
-        "# The defaults drop bursts, and let 20 messages be under way.\n"
-        "max_queued_messages 100000\n"
+        "# The defaults drop bursts, and let 20 messages be under way. Who subscribes to all\n"
+        "# envelopes is sent one for each connection point and interval at once.\n"
+        "max_queued_messages 400000\n"
         "max_inflight_messages 1000\n"
-        "# No request has more than 8,192 bytes; envelopes of a whole day have some 20 kB.\n"
+        "# No request has more than 8,192 bytes; answers and books have more.\n"
         "message_size_limit 1000000\n"
     )

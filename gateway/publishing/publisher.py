@@ -2,14 +2,14 @@
 
 The messages follow from the events alone, sequence numbers included, so a restart makes exactly
 the same ones again.  One journal entry leads to, in this order: envelopes (shrinking first),
-reports to participants, positions, books that open or close, the tape, the end of prices, the
-session.  Changes of depth, statistics and local prices go out by the clock.
+envelopes that are over, reports to participants, positions, books that open or close, the tape,
+the end of prices, the session.  Changes of depth, statistics and local prices go out by the clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from exchange.vocabulary.events import (
@@ -30,7 +30,7 @@ from gateway.messages.participant_reports import PositionReport
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.publishing.depth import Books
-from gateway.publishing.envelopes import EnvelopePublisher
+from gateway.publishing.envelopes import STAYS_REMOVED, EnvelopePublisher
 from gateway.publishing.kept_reports import KeptReports
 from gateway.publishing.market_data import AskPrices, MarketData
 from gateway.publishing.participant_reports import ParticipantReport, ParticipantReports
@@ -39,8 +39,6 @@ from gateway.publishing.trade_prints import mean_ticks, price_text, prints_of, t
 
 REPORT_EXPIRY_S = 86_400
 """Time for which a broker keeps a report for a participant without a connection (MQTT 5)."""
-
-_STAYS_CLEARED = timedelta(days=1)  # a broker that comes back has no older state than this
 
 UPGRADES: dict[int, Upgrade] = {}
 """What leads data of :meth:`Publisher.state` from each version to the next, where it changed."""
@@ -84,7 +82,8 @@ class Publisher:
         self.books = Books(topics, self.price)
         self.kept_reports = KeptReports()
         self._market_data = MarketData(topics, rules)
-        self._cleared: dict[str, datetime] = {}  # Topics whose retained message was removed, when.
+        # Topics whose retained message was removed, when; those of envelopes are not in it.
+        self._cleared: dict[str, datetime] = {}
 
     def entry(self, events: Sequence[Event], find_answer: FindAnswer) -> list[Outgoing]:
         """Return the messages of one journal entry, in the order they must go out."""
@@ -112,8 +111,9 @@ class Publisher:
         for event in events:
             if isinstance(event, GateClosed):
                 depth += self.books.close(event.interval)
-        messages += depth + tape + self._market_data.apply(events)
-        self._note_cleared(messages, now)
+        public = depth + tape + self._market_data.apply(events)
+        self._note_cleared(public, now)
+        messages += public
         if session_changed:
             messages.append(self.session())
         return messages
@@ -125,7 +125,7 @@ class Publisher:
                 self._cleared[message.topic] = now
         while self._cleared:
             topic, cleared_at = next(iter(self._cleared.items()))
-            if now - cleared_at <= _STAYS_CLEARED:
+            if now - cleared_at <= STAYS_REMOVED:
                 break
             del self._cleared[topic]
 
@@ -133,10 +133,10 @@ class Publisher:
         """Return everything that a broker keeps, and what removes what it no longer should.
 
         For a new connection: the broker may have lost its memory, or have come back with an older
-        one.
+        one.  Envelopes are so many that they are published in parts
+        (:meth:`EnvelopePublisher.retained`).
         """
         return [
-            *self.envelopes.messages(now),
             *(Outgoing(topic, b"", retain=True) for topic in self._cleared),
             *self.books.snapshots(),
             *self._market_data.statistics(),

@@ -1,15 +1,24 @@
-"""Messages on their way to the broker, and the journal entry up to which it has them all."""
+"""Messages on their way to the broker, and the journal entry up to which it has them all.
+
+With each connection everything retained goes out again, in parts, so that the loop does not stand
+still meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import islice
 
 from gateway.errors import PublishRefusedError
 from gateway.ports import Outgoing, Transport
+from gateway.service.core import JournaledExchange
 
 _LOG = logging.getLogger(__name__)
+_PART = 1_000  # envelopes that are published again in one round: some 10 ms
 
 
 class Outbox:
@@ -33,11 +42,12 @@ class Outbox:
         """Return the number of batches that the broker has not confirmed."""
         return len(self._unconfirmed)
 
-    def publish(self, sequence: int, messages: list[Outgoing]) -> None:
-        """Hand over messages of entries up to ``sequence``."""
+    def publish(self, sequence: int, messages: list[Outgoing]) -> asyncio.Future[None]:
+        """Hand over messages of entries up to ``sequence``; done when all are confirmed."""
         confirmed = self._transport.publish(messages)
         self._unconfirmed.append((sequence, confirmed))
         confirmed.add_done_callback(self._confirmed)
+        return confirmed
 
     def _confirmed(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled() and isinstance(future.exception(), PublishRefusedError):
@@ -58,3 +68,41 @@ class Outbox:
         if waiting:
             await asyncio.wait(waiting, timeout=within_s)
         return not self._unconfirmed
+
+
+class Republication:
+    """Publishes everything retained again with each connection.
+
+    The broker may have lost its memory, or have an older one.  Subscribers that know a message see
+    the same version or sequence again and ignore it.  Envelopes go out in parts, what is needed
+    soonest in the first; the next part follows when the broker has confirmed the one before.
+
+    Parameters
+    ----------
+    transport, outbox
+        Which connection there is, and where messages go.
+    clock
+        Returns the time of the market.
+    """
+
+    def __init__(self, transport: Transport, outbox: Outbox, clock: Callable[[], datetime]) -> None:
+        self._transport = transport
+        self._outbox = outbox
+        self._clock = clock
+        self._begun_for: tuple[JournaledExchange, int] | None = None
+        self._envelopes: Iterator[Outgoing] = iter(())
+        self._part: asyncio.Future[None] | None = None
+
+    def look(self, core: JournaledExchange) -> None:
+        """Publish the next part where it is due; the first one after a new connection."""
+        now_for = (core, self._transport.connections)
+        begins = now_for != self._begun_for
+        if begins:
+            self._begun_for = now_for
+            self._envelopes = core.publisher.envelopes.retained(self._clock)
+        elif self._part is not None and not self._part.done():
+            return
+        messages = list(islice(self._envelopes, _PART))
+        if begins:
+            messages += core.publisher.retained(self._clock())
+        self._part = self._outbox.publish(core.sequence, messages) if messages else None

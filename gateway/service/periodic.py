@@ -40,7 +40,7 @@ class PeriodicMessages:
         self._settings = settings
         self._probe = probe
         self._next_changes = self._next_depth = self._next_heartbeat = self._next_probe = 0.0
-        self._confirmed_at: float | None = None
+        self._confirmed_at: float | None = None  # up to when confirmations are done
         self._reception = ReceptionWatch(settings.silent_after_s)
 
     @property
@@ -89,16 +89,17 @@ class PeriodicMessages:
     def _confirmations(
         self, core: JournaledExchange, moment: float, now: datetime
     ) -> list[Outgoing]:
-        """Return the envelopes of some connection points: of all of them once in a period."""
+        """Return envelopes of some connection points: of all of them once in a period."""
         envelopes = core.publisher.envelopes
         if self._confirmed_at is None:
             self._confirmed_at = moment
-        share = (moment - self._confirmed_at) / self._settings.confirm_s
-        count = min(int(share * envelopes.published_points), envelopes.published_points)
-        if not count:
-            return []
-        self._confirmed_at = moment
-        return envelopes.confirmations(count, now)
+        each_s = self._settings.confirm_s / max(envelopes.points, 1)
+        count = int((moment - self._confirmed_at) / each_s)
+        if count <= envelopes.points:
+            self._confirmed_at += count * each_s
+        else:
+            count, self._confirmed_at = envelopes.points, moment
+        return envelopes.confirmations(count, now) if count else []
 
     def lost_reception(self, moment: float, *, connected: bool) -> bool:
         """Return whether the connection must be made anew, because nothing comes in any more."""

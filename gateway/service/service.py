@@ -43,7 +43,7 @@ from gateway.service.health import Health
 from gateway.service.inbox import Inbox
 from gateway.service.inner_requests import InnerRequest, InnerRequests, fail_all
 from gateway.service.measures import Measures
-from gateway.service.outbox import Outbox
+from gateway.service.outbox import Outbox, Republication
 from gateway.service.periodic import PeriodicMessages
 from gateway.service.plausible_clock import PlausibleClock
 from gateway.service.settings import ServiceSettings
@@ -122,7 +122,7 @@ class Service:
         self._silence = SilenceWatch(market.topics, self._settings, lambda: self.core)
         self._periodic = PeriodicMessages(market.topics, self._settings, self._silence.probe)
         self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
-        self._retained_for = 0  # The connection after which everything retained was published.
+        self._republication = Republication(transport, self._outbox, self._clock)
         participants = frozenset(each.participant for each in market.terms)
         self._inbox = Inbox(market.topics, participants, self._settings)
         parts = (transport, self._inbox, self._outbox, self._periodic)
@@ -156,7 +156,7 @@ class Service:
         self._core, unpublished = await self._begin()
         self._snapshots.recovered(self.core)
         self._outbox.publish(self.core.sequence, unpublished)
-        self._publish_retained(self._clock())
+        self._republication.look(self.core)
         work = asyncio.create_task(self._work(), name="exchange-work")
         others = [
             asyncio.create_task(self._listen(), name="exchange-listen"),
@@ -352,18 +352,9 @@ class Service:
         for request, events in batch.answers:
             request.settle(events)
 
-    def _publish_retained(self, now: datetime) -> None:
-        """Publish everything retained, where the broker may have lost it or have an older form.
-
-        Subscribers that know it see the same version or sequence and ignore it.
-        """
-        self._retained_for = self._transport.connections
-        self._outbox.publish(self.core.sequence, self.core.publisher.retained(now))
-
     def _publish_by_the_clock(self, now: datetime) -> None:
         """Publish what is due, and connect anew where nothing comes in any more."""
-        if self._transport.connections != self._retained_for:
-            self._publish_retained(now)
+        self._republication.look(self.core)
         self._health.look(self.core)
         moment, sequence = time.monotonic(), self.core.sequence
         connected = self._transport.connected

@@ -1,9 +1,10 @@
-"""Networks from pandapower or OpenDSS, or every fault of the source.
+"""Networks from pandapower, OpenDSS or tables of branches, or every fault of the source.
 
 ``pandapower_balanced``   one node for each bus: the three phases are alike
 ``pandapower_phases``     one node for each phase of each bus
 ``pandapower_meshed``     one node for each bus, with voltage-controlled generators
 ``pandapower_outages``    the meshed network, and the network after each outage
+``branch_table``          one node for each bus, from tables of pi branches and resources
 ``opendss``               one node for each conductor
 ``tap_ranges``            any of these at every combination of tap positions in stated ranges
 

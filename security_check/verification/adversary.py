@@ -69,7 +69,7 @@ class Finding:
 
 def attack(
     robust: RobustRows,
-    limits_w: IntArray,
+    limits_w: IntArray | FloatArray,
     rng: np.random.Generator,
     *,
     samples: int = 512,
@@ -82,7 +82,8 @@ def attack(
     robust
         The network under one interval's limits; c connection points.
     limits_w
-        Shape (2 c,), watts, injection first.
+        Shape (2 c,), watts, injection first.  A withdrawal limit may be the negative of an
+        injection limit: that connection point then exchanges this power and no other.
     rng
         The source of the random corners.
     samples
@@ -95,7 +96,7 @@ def attack(
     PowerFlowError
         When a corner has no power flow solution: such envelopes are not secure either.
     """
-    return _BoxAttack(robust, np.asarray(limits_w), rng).run(samples, climbs)
+    return _BoxAttack(robust, limits_w, rng).run(samples, climbs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,13 @@ class _ClimbedRow:
 class _BoxAttack:
     """One attack on one box of envelopes."""
 
-    def __init__(self, robust: RobustRows, limits_w: IntArray, rng: np.random.Generator) -> None:
+    def __init__(
+        self, robust: RobustRows, limits_w: IntArray | FloatArray, rng: np.random.Generator
+    ) -> None:
         self.robust = robust
         self.rng = rng
         base_w = robust.monitors.power_flow.network.base_power_w
-        self.u: FloatArray = limits_w / base_w
+        self.u: FloatArray = np.asarray(limits_w, dtype=float) / base_w
         self.points = robust.points
         self.rows: IndexArray = robust.limited
         self.tried = 0

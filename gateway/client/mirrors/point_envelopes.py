@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.client.mirrors.reading import read_as
-from gateway.messages.area_state import EnvelopeInterval, EnvelopeMessage
+from gateway.messages.area_state import EnvelopeMessage, Fallback
 
 
 class LimitSource(StrEnum):
@@ -27,7 +27,7 @@ class LimitSource(StrEnum):
     ENVELOPE = "envelope"
     """The envelope of the running interval is confirmed."""
     NOT_CONFIRMED = "not confirmed"
-    """The fallback: the last confirmation is too old."""
+    """The fallback: the last confirmation of the running interval's envelope is too old."""
     NOT_FINAL = "not final"
     """The fallback: the envelope of the running interval is not known to be final."""
     NO_INTERVAL = "no interval"
@@ -48,8 +48,14 @@ class LimitsNow:
     until: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    message: EnvelopeMessage
+    expires_at: float
+
+
 class PointEnvelopes:
-    """The envelopes of one connection point, from the messages on its topic.
+    """The envelopes of one connection point, from the messages on its topics.
 
     Parameters
     ----------
@@ -62,13 +68,13 @@ class PointEnvelopes:
     --------
     >>> envelopes = PointEnvelopes("load:3")
     >>> envelopes.take({
-    ...     "connection_point": "load:3", "version": 7, "issued_at": "2026-07-01T11:20:00Z",
+    ...     "connection_point": "load:3",
+    ...     "start": "2026-07-01T12:00:00Z", "end": "2026-07-01T12:15:00Z",
+    ...     "injection_limit_w": 7100, "withdrawal_limit_w": 6600, "final": True,
+    ...     "injection_bottleneck": "line:24", "withdrawal_bottleneck": "trafo:0",
+    ...     "version": 7, "issued_at": "2026-07-01T11:20:00Z",
     ...     "confirmed_at": "2026-07-01T12:01:00Z", "holds_until": "2026-07-01T12:06:00Z",
-    ...     "fallback": {"injection_limit_w": 1000, "withdrawal_limit_w": 1500},
-    ...     "intervals": [{
-    ...         "start": "2026-07-01T12:00:00Z", "end": "2026-07-01T12:15:00Z",
-    ...         "injection_limit_w": 7100, "withdrawal_limit_w": 6600, "final": True,
-    ...         "injection_bottleneck": "line:24", "withdrawal_bottleneck": "trafo:0"}]})
+    ...     "fallback": {"injection_limit_w": 1000, "withdrawal_limit_w": 1500}})
     True
     >>> envelopes.limits(datetime(2026, 7, 1, 12, 2, tzinfo=UTC)).injection_limit_w
     7100
@@ -80,21 +86,21 @@ class PointEnvelopes:
     def __init__(self, connection_point: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.connection_point = connection_point
         self._clock = clock
-        self._message: EnvelopeMessage | None = None
-        self._expires_at = 0.0
+        self._heard: dict[datetime, _Heard] = {}
+        self._fallback: Fallback | None = None
 
     @property
-    def message(self) -> EnvelopeMessage | None:
-        """The newest message; ``None`` before the first."""
-        return self._message
-
-    @property
-    def intervals(self) -> tuple[EnvelopeInterval, ...]:
+    def intervals(self) -> tuple[EnvelopeMessage, ...]:
         """The envelopes of the intervals that are not over, earliest first."""
-        return () if self._message is None else self._message.intervals
+        return tuple(self._heard[start].message for start in sorted(self._heard))
+
+    def envelope(self, start: datetime) -> EnvelopeMessage | None:
+        """Return the envelope of an interval by its start, ``None`` where there is none."""
+        heard = self._heard.get(start)
+        return None if heard is None else heard.message
 
     def take(self, content: dict[str, Any]) -> bool:
-        """Take a message; return whether limits changed.  An older one is passed over.
+        """Take a message; return whether limits changed, or became final.  An older one is no news.
 
         Raises
         ------
@@ -104,14 +110,21 @@ class PointEnvelopes:
         message = read_as(EnvelopeMessage, content)
         if message.connection_point != self.connection_point:
             raise ValueError(f"it is about {message.connection_point}")
-        before = self._message
+        before = self.envelope(message.start)
         if before is not None and not _follows(message, before):
             return False
         # By two clocks: the device's wall clock may be wrong, or step back meanwhile.
         holds_s = (message.holds_until - message.confirmed_at).total_seconds()
-        self._expires_at = self._clock() + holds_s
-        self._message = message
+        self._heard[message.start] = _Heard(message, self._clock() + holds_s)
+        self._fallback = message.fallback
+        # The removal of an interval may have been missed.
+        said_at, heard = message.confirmed_at, self._heard
+        self._heard = {start: each for start, each in heard.items() if each.message.end > said_at}
         return before is None or _limits_of(before) != _limits_of(message)
+
+    def remove(self, start: datetime) -> bool:
+        """Forget an interval whose retained message was removed; return whether it was known."""
+        return self._heard.pop(start, None) is not None
 
     def limits(self, now: datetime | None = None) -> LimitsNow:
         """Return the limits that hold at a moment, without one now.
@@ -122,16 +135,19 @@ class PointEnvelopes:
             When no message has come yet: then the device keeps to the fallback that it was set up
             with.
         """
-        message = self._message
-        if message is None:
+        fallback = self._fallback
+        if fallback is None:
             raise LookupError(f"no envelope of {self.connection_point} has come yet")
         moment = datetime.now(UTC) if now is None else now
-        running = next((i for i in message.intervals if i.start <= moment < i.end), None)
-        if moment >= message.holds_until or self._clock() >= self._expires_at:
+        intervals = self.intervals
+        running = next((each for each in intervals if each.start <= moment < each.end), None)
+        if running is None:
+            later = next((each.start for each in intervals if each.start > moment), None)
+            source, until = LimitSource.NO_INTERVAL, later
+        elif (
+            moment >= running.holds_until or self._clock() >= self._heard[running.start].expires_at
+        ):
             source, until = LimitSource.NOT_CONFIRMED, None
-        elif running is None:
-            starts = [each.start for each in message.intervals if each.start > moment]
-            source, until = LimitSource.NO_INTERVAL, min(starts, default=None)
         elif not running.final:
             source, until = LimitSource.NOT_FINAL, None
         else:
@@ -139,9 +155,8 @@ class PointEnvelopes:
                 running.injection_limit_w,
                 running.withdrawal_limit_w,
                 LimitSource.ENVELOPE,
-                min(running.end, message.holds_until),
+                min(running.end, running.holds_until),
             )
-        fallback = message.fallback
         return LimitsNow(fallback.injection_limit_w, fallback.withdrawal_limit_w, source, until)
 
 
@@ -156,8 +171,6 @@ def _follows(message: EnvelopeMessage, before: EnvelopeMessage) -> bool:
     return message.version > before.version or message.confirmed_at >= before.holds_until
 
 
-def _limits_of(message: EnvelopeMessage) -> list[Any]:
-    return [
-        message.fallback,
-        *((i.start, i.end, i.injection_limit_w, i.withdrawal_limit_w) for i in message.intervals),
-    ]
+def _limits_of(message: EnvelopeMessage) -> tuple[Any, ...]:
+    limits = message.injection_limit_w, message.withdrawal_limit_w
+    return message.end, *limits, message.final, message.fallback

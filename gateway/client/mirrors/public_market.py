@@ -53,7 +53,7 @@ class PublicMarket:
     tape
         The last trades, the newest one last.
     envelopes
-        By connection point.
+        Of all intervals, by connection point.
     """
 
     def __init__(self, area: str) -> None:
@@ -79,7 +79,8 @@ class PublicMarket:
     def take(self, topic: str, content: dict[str, Any] | None) -> bool:
         """Take a message, or (``None``) the removal of a retained one; return whether it counts.
 
-        An older message than the one before does not.
+        An envelope does not where it is older than the one before or has the same limits, nor does
+        the removal of one that is not known.
 
         Raises
         ------
@@ -89,8 +90,7 @@ class PublicMarket:
         levels = topic.removeprefix(self._prefix).split("/")
         kind = self.topic_of(topic)
         if content is None:
-            self._remove(kind, levels)
-            return True
+            return self._remove(kind, levels)
         match kind:
             case MarketTopic.SESSION:
                 self.session = read_as(SessionMessage, content)
@@ -115,7 +115,7 @@ class PublicMarket:
                 return changed
         return True
 
-    def _remove(self, kind: MarketTopic | None, levels: list[str]) -> None:
+    def _remove(self, kind: MarketTopic | None, levels: list[str]) -> bool:
         match kind:
             case MarketTopic.BOOK:
                 self.books.pop(_key(levels[2], levels[1]), None)
@@ -123,6 +123,10 @@ class PublicMarket:
                 self.statistics.pop(_key(levels[2], levels[1]), None)
             case MarketTopic.PRICE:
                 self.prices.pop(datetime.fromisoformat(levels[1]), None)
+            case MarketTopic.ENVELOPE:
+                known = self.envelopes.get(levels[1])
+                return known is not None and known.remove(datetime.fromisoformat(levels[2]))
+        return True
 
 
 def _key(interval: str, direction: str) -> BookKey:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_forms import COMMANDS, LATER, OPENINGS, POINTS
 
-from exchange.vocabulary.commands import AdvanceTime, Command
+from exchange.vocabulary.commands import AdvanceTime, CloseGate, Command
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.orders import Order
 from gateway.client.mirrors.own_orders import OrderState, OwnOrders
@@ -284,6 +284,12 @@ def test_books_and_envelopes_are_those_published(
             held = core.publisher.envelopes.envelope(point, interval.start)
             assert interval.injection_limit_w == held.injection_limit_w
             assert interval.withdrawal_limit_w == held.withdrawal_limit_w
+    for message in core.handle(CloseGate(START), LATER)[1]:  # refused, if it has closed
+        if view.topic_of(message.topic):
+            view.take(message.topic, json.loads(message.payload) if message.payload else None)
+    left = {each.start for point in view.envelopes.values() for each in point.intervals}
+    assert len(view.envelopes) == POINTS
+    assert left <= {LATER}, "the interval that is over is removed"
     assert view.session is not None
     assert set(view.open_intervals) <= {START, LATER}
     assert {direction for _, direction in view.books} <= set(Direction)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import run
-from gateway_market import GATE, START, market
+from gateway_market import GATE, START, market, retained
 from gateway_servers import RedisServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,7 +77,7 @@ def test_numbers_that_may_have_been_given_out_do_not_come_again(
             entries.append(entry)
         _numbers(messages, given_out)
     highest = before.exchange.state
-    _numbers(before.publisher.retained(GATE), given_out)
+    _numbers(retained(before, GATE), given_out)
 
     after = JournaledExchange(market("a", POINTS))
     for entry in entries:
@@ -89,7 +89,7 @@ def test_numbers_that_may_have_been_given_out_do_not_come_again(
         state = after.snapshot()
         after = JournaledExchange(market("a", POINTS), Snapshot(state.sequence, state.state))
         assert after.snapshot() == state
-    _numbers(after.publisher.retained(GATE), again)
+    _numbers(retained(after, GATE), again)
     for number, command in enumerate([*OPENINGS, *commands]):
         _, messages = after.handle(command, now + timedelta(minutes=10, seconds=number))
         _numbers(messages, again)

@@ -65,7 +65,7 @@ def test_every_topic_is_a_channel() -> None:
         TOPICS.report("x").replace("/x", "/{receiver}"),
         TOPICS.query("x").replace("/x", "/{sender}"),
         TOPICS.answer("x").replace("/x", "/{sender}"),
-        TOPICS.envelope("x").replace("/x", "/{connection_point}"),
+        level.sub("{interval}", TOPICS.envelope("x", START).replace("/x", "/{connection_point}")),
         TOPICS.meter("x").replace("/x", "/{connection_point}"),
         level.sub("{interval}", TOPICS.price(START)),
         *(

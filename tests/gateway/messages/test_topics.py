@@ -20,7 +20,8 @@ BAD_IDS = ["", "+", "#", "a/b", "a+", "#a", "a b", "a\tb", "a\x00", "a\x7f", "\u
 def test_what_may_not_stand_in_a_topic(identifier: str) -> None:
     assert not is_identifier(identifier)
     makers: list[Callable[[str], object]] = [
-        *(TOPICS.envelope, TOPICS.order, TOPICS.report, TOPICS.meter, Topics),
+        *(lambda point: TOPICS.envelope(point, START), TOPICS.envelopes),
+        *(TOPICS.order, TOPICS.report, TOPICS.meter, Topics),
         *(TOPICS.query, TOPICS.answer),
     ]
     for make in makers:
@@ -36,7 +37,8 @@ def test_what_may_not_stand_in_a_topic(identifier: str) -> None:
 
 def test_names_are_those_of_the_protocol() -> None:
     assert TOPICS.interface_limits == "doe/v1/north/interface/limits"
-    assert TOPICS.envelope("load:0") == "doe/v1/north/envelope/load:0"
+    assert TOPICS.envelope("load:0", START) == ("doe/v1/north/envelope/load:0/20960601T120000Z")
+    assert TOPICS.envelopes("load:0") == "doe/v1/north/envelope/load:0/+"
     assert TOPICS.order("p1") == "doe/v1/north/order/p1"
     assert TOPICS.report("p1") == "doe/v1/north/report/p1"
     assert TOPICS.query("p1") == "doe/v1/north/query/p1"
@@ -78,7 +80,12 @@ def test_senders_of_other_topics() -> None:
 
 def test_participants_cannot_reach_each_other() -> None:
     rights = TOPICS.participant_rights("p1")
-    mine = [TOPICS.report("p1"), TOPICS.answer("p1"), TOPICS.session, TOPICS.envelope("load:0")]
+    mine = [
+        TOPICS.report("p1"),
+        TOPICS.answer("p1"),
+        TOPICS.session,
+        TOPICS.envelope("load:0", START),
+    ]
     others = [TOPICS.report("p2"), "doe/v1/north/report/+", "doe/v1/#", "#", TOPICS.order("p1")]
     others += [TOPICS.answer("p2"), "doe/v1/north/answer/+", TOPICS.query("p1"), TOPICS.query("p2")]
     assert all(any(covers(right, topic) for right in rights.subscribe) for topic in mine)

@@ -44,7 +44,7 @@ role = "observer"
 password = "look"
 """
 PUBLIC = {
-    "envelope": TOPICS.envelope("load:0"),
+    "envelope": TOPICS.envelope("load:0", START),
     "book": TOPICS.book(Direction.INJECTION, START),
     "trade": TOPICS.trade,
     "statistics": TOPICS.statistics(Direction.INJECTION, START),

@@ -29,6 +29,7 @@ from gateway.errors import (
 )
 from gateway.messages.topics import interval_level as level
 from gateway.ports import Incoming
+from gateway.publishing.envelopes import HOLDS
 from gateway.service.core import ExchangeSetup, recover
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
@@ -244,40 +245,87 @@ async def test_each_new_connection_gets_everything_retained() -> None:
         assert without_clock(again[topic]) == without_clock(kept[topic]), topic
 
 
-async def test_envelopes_are_confirmed_in_turn() -> None:
+async def test_envelopes_that_are_needed_soon_are_confirmed_in_turn() -> None:
     """A device sees how old its envelope is, and until when it may rely on it."""
     journal, transport = MemoryJournal(), MemoryTransport()
     now = [OPENING.gate_closes_at - timedelta(hours=3)]
     settings = replace(QUIET, confirm_s=0.3)
-    async with running(journal, transport, settings, clock=lambda: now[0]):
-        await asyncio.sleep(0.05)
+
+    def published() -> list[str]:
+        return [each.topic for each in transport.published if "/envelope/" in each.topic]
+
+    async with running(journal, transport, settings, clock=lambda: now[0]) as service:
+        later = replace(OPENING, start=LATER, end=LATER + QUARTER, gate_closes_at=LATER)
+        await service.request(later)
+        now[0] = START - HOLDS - timedelta(seconds=1)
+        topic = MADE.topics.envelope("load:5", START)
+        await until(lambda: said(transport, topic)[-1]["final"])
         transport.published.clear()
-        now[0] += timedelta(minutes=20)
-        found: list[str] = []
-        while len(found) < 18:
-            await asyncio.sleep(0.01)
-            found = [each.topic for each in transport.published if "/envelope/" in each.topic]
-        assert len(set(found)) == 6
-        assert found == [found[k % 6] for k in range(len(found))], "all of them in turn"
+        await asyncio.sleep(0.5)
+        assert published() == []
+        now[0] = START - HOLDS
+        await until(lambda: len(published()) >= 18)
+        found = published()
+    assert len(set(found)) == 6
+    assert found == [found[k % 6] for k in range(len(found))], "all of them in turn"
     for topic in set(found):
         for each in said(transport, topic):
-            assert each["version"] == 1
-            assert each["confirmed_at"] == "2096-06-01T08:20:00Z"
-            assert each["issued_at"] == "2096-06-01T08:00:00Z"
-            assert each["holds_until"] == "2096-06-01T08:25:00Z"
-            assert [held["start"] for held in each["intervals"]] == ["2096-06-01T12:00:00Z"]
+            assert each["start"] == "2096-06-01T12:00:00Z"
+            assert each["version"] == 3, "opened, the later interval too, and final"
+            assert each["issued_at"] == "2096-06-01T11:54:59Z"
+            assert each["confirmed_at"] == "2096-06-01T11:55:00Z"
+            assert each["holds_until"] == "2096-06-01T12:00:00Z"
 
 
-async def test_an_interval_that_is_over_is_not_confirmed() -> None:
+async def test_an_interval_that_is_over_is_removed_and_not_confirmed() -> None:
+    """Its retained messages go with the first entry after its end, and at each new connection."""
     journal, transport = MemoryJournal(), MemoryTransport()
     now = [OPENING.gate_closes_at - timedelta(hours=3)]
-    async with running(journal, transport, clock=lambda: now[0]):
+    settings = replace(QUIET, confirm_s=0.1)
+    async with running(journal, transport, settings, clock=lambda: now[0]) as service:
         await asyncio.sleep(0.05)
+        await service.request(CloseGate(START))
         now[0] = OPENING.end
-        transport.connections += 1
         transport.published.clear()
-        topic = MADE.topics.envelope("load:0")
-        await until(lambda: any(each["intervals"] == [] for each in said(transport, topic)))
+        await asyncio.sleep(0.3)
+        topics = {MADE.topics.envelope(f"load:{k}", START) for k in range(6)}
+        assert not topics & {each.topic for each in transport.published}
+        await service.request(
+            replace(OPENING, start=LATER, end=LATER + QUARTER, gate_closes_at=LATER + QUARTER)
+        )
+        await until(lambda: all(transport.payloads(topic) == [b""] for topic in topics))
+        transport.connections += 1
+        await until(lambda: all(transport.payloads(topic) == [b"", b""] for topic in topics))
+
+
+async def test_everything_retained_goes_out_in_parts() -> None:
+    """What runs first, the next part once the broker has the one before, each as it is then."""
+    made = market("area", 300)
+    journal, transport = MemoryJournal(), MemoryTransport()
+    async with running(journal, transport, made=made) as service:
+        starts = [START + k * QUARTER for k in range(8)]
+        for start in reversed(starts[1:]):
+            await service.request(replace(OPENING, start=start, end=start + QUARTER))
+        await until(lambda: len(service._outbox) == 0)
+        transport.published.clear()
+        transport.confirming = False
+        transport.connections += 1
+        await until(lambda: made.topics.session in {m.topic for m in transport.published})
+        await asyncio.sleep(0.1)
+        first = [each.topic for each in transport.published if "/envelope/" in each.topic]
+        assert first == [
+            made.topics.envelope(f"load:{k % 300}", starts[k // 300]) for k in range(1000)
+        ]
+        late = made.topics.envelope("load:0", starts[-1])
+        last = starts[-1].isoformat()
+        transport.deliver(message("a", 0, interval=last), message("b", 1, "buy", interval=last))
+        await until(lambda: len(transport.payloads(late)) == 1)
+        transport.confirm()
+        await until(lambda: len(transport.payloads(late)) == 2)
+        versions = [json.loads(each)["version"] for each in transport.payloads(late)]
+        assert versions == [9, 9], "published again as it is now"
+        topics = [each.topic for each in transport.published if "/envelope/" in each.topic]
+        assert len(set(topics)) == 8 * 300
 
 
 def said(transport: MemoryTransport, topic: str) -> list[Any]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_market import GATE, OPENING, START, client, market, order, serving
+from gateway_market import GATE, OPENING, START, client, market, order, retained, serving
 from gateway_servers import Mosquitto
-from listening import until
+from listening import LONG_S, until
 
 from exchange.vocabulary.commands import CloseGate
 from gateway.ports import Outgoing
@@ -43,8 +44,17 @@ async def retained_by(broker: Mosquitto, area: str, settle_s: float = 0.3) -> di
     return kept
 
 
+async def retained_until(
+    broker: Mosquitto, area: str, holds: Callable[[dict[str, Any]], bool]
+) -> None:
+    """Look again and again at what a client that comes now is sent."""
+    async with asyncio.timeout(LONG_S):
+        while not holds(await retained_by(broker, area)):
+            pass
+
+
 def expected(service: Service, now: datetime) -> dict[str, Any]:
-    messages = service.core.publisher.retained(now)
+    messages = retained(service.core, now)
     return {each.topic: json.loads(each.payload) for each in messages if each.payload}
 
 
@@ -87,6 +97,32 @@ async def test_a_broker_that_was_killed_has_what_is_in_force_again(
             await asyncio.sleep(0.5)
             kept = await retained_by(broker, area)
             assert limits_of(kept) == limits_of(expected(service, GATE))
+
+
+@pytest.mark.slow
+async def test_envelopes_that_were_removed_do_not_come_back(
+    tmp_path: Path, redis_url: str, area: str
+) -> None:
+    """The broker's file is from before the interval ended."""
+    now = [GATE - timedelta(hours=2)]
+    with Mosquitto(tmp_path, PERSISTENT.format(place=tmp_path) + "user root\n") as broker:
+        settings = broker.settings(f"{area}-x")
+        async with serving(
+            area, settings, redis_url, settings=QUICK, clock=lambda: now[0]
+        ) as service:
+            await service.request(replace(OPENING, start=LATER, end=LATER + (LATER - START)))
+            await service._outbox.drain(5)
+            broker.save(tmp_path / "mosquitto.db")
+            over = {service._market.topics.envelope(f"load:{k}", START) for k in range(6)}
+            await retained_until(broker, area, lambda kept: over <= kept.keys())
+            now[0] = OPENING.end
+            await retained_until(broker, area, lambda kept: not over & kept.keys())
+            broker.kill()
+            broker.start()
+            await until(lambda: service._transport.connections == 2)
+            wanted = limits_of(expected(service, now[0]))
+            assert not over & wanted.keys()
+            await retained_until(broker, area, lambda kept: limits_of(kept) == wanted)
 
 
 @pytest.mark.slow

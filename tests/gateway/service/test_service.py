@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_market import GATE, START, break_poisonous_orders, client, market, order, serving
+from gateway_market import (
+    GATE,
+    START,
+    break_poisonous_orders,
+    client,
+    market,
+    order,
+    retained,
+    serving,
+)
 from gateway_servers import MakeSettings, Mosquitto, RedisServer, steal
 from listening import LONG_S, Ear, until
 from presence import there
@@ -37,7 +46,7 @@ async def test_order_is_accepted_traded_and_each_participant_gets_its_report(
             broker("p1"),
             area,
             "p1",
-            subscriptions=(topics.trade, topics.session, topics.envelope("load:0")),
+            subscriptions=(topics.trade, topics.session, topics.envelopes("load:0")),
             on_message=public,
         ) as buyer,
     ):
@@ -63,8 +72,8 @@ async def test_order_is_accepted_traded_and_each_participant_gets_its_report(
         assert by_type["position"]["injection_limit_w"] == 500_000_000 - 400
         assert "p1" not in json.dumps(reports)
         assert "load:1" not in json.dumps(reports)
-        envelopes = await public.until("envelope/load:0", 1)
-        assert envelopes[-1]["intervals"][0]["injection_limit_w"] == 500_000_000 - 400
+        envelopes = await public.until("envelope/load:0/20960601T120000Z", 1)
+        assert envelopes[-1]["injection_limit_w"] == 500_000_000 - 400
         assert public.on("/session")[-1]["intervals"][0]["phase"] == "open"
 
 
@@ -166,7 +175,7 @@ async def test_restart_rebuilds_the_same_state(
                 await seller.ask(order(f"a{number}", 0, "sell", 100, "0.0450"))
                 await buyer.ask(order(f"b{number}", 1, "buy", 60, "0.0450"))
             digest = service.core.exchange.digest()
-            retained = service.core.publisher.retained(GATE)
+            kept = retained(service.core, GATE)
         async with RedisJournal(redis_url, area, read_only=True) as journal:
             from_nothing = JournaledExchange(market(area))
             async for entry in journal.read():
@@ -175,7 +184,7 @@ async def test_restart_rebuilds_the_same_state(
             assert await journal.read_snapshot() is not None
         for core in (from_nothing, from_snapshot):
             assert core.exchange.digest() == digest
-            assert core.publisher.retained(GATE) == retained
+            assert retained(core, GATE) == kept
             assert core.publisher.state() == from_nothing.publisher.state()
         assert unpublished == []
         async with serving(area, broker("exchange"), redis_url) as service:

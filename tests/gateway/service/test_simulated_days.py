@@ -19,6 +19,7 @@ from exchange.state.request_answers import RequestLog
 from gateway.client.mirrors.point_envelopes import LimitsNow, LimitSource, PointEnvelopes
 from gateway.errors import JournalError, StaleWriterError
 from gateway.publishing.envelopes import EnvelopePublisher
+from gateway.service.outbox import Republication
 from gateway.service.service import Service
 
 SEEDS = range(50)
@@ -79,11 +80,9 @@ def know_no_change(log: Any, sender: str, request_id: str) -> Any:
     return None if request_id.startswith("r") else FIND(log, sender, request_id)
 
 
-def publish_retained_once(service: Any, now: Any) -> None:
-    first = service._retained_for == 0
-    service._retained_for = service._transport.connections
-    if first and not service.core.exchange.state.sessions:
-        RETAINED(service, now)
+def publish_retained_once(republication: Any, core: Any) -> None:
+    if republication._begun_for is None and not core.exchange.state.sessions:
+        RETAINED(republication, core)
 
 
 def grow_first(publisher: Any, before: Any, now: Any) -> Any:
@@ -117,7 +116,7 @@ async def ask_nobody(link: Any) -> None:
     pass
 
 
-COMMIT, RETAINED, FIND = Service._commit, Service._publish_retained, RequestLog.find
+COMMIT, RETAINED, FIND = Service._commit, Republication.look, RequestLog.find
 MESSAGES, LIMITS = EnvelopePublisher._messages, PointEnvelopes.limits
 START, NOT_FINAL = ExchangeProcess._start, LimitSource.NOT_FINAL
 
@@ -142,7 +141,7 @@ MISTAKES = {
         RequestLog, "find", know_no_change, "twice", ("kill", "lose_answer", "slow_links")
     ),
     "nothing is retained anew": Mistake(
-        Service, "_publish_retained", publish_retained_once, "retained", ("restart_broker",)
+        Republication, "look", publish_retained_once, "retained", ("restart_broker",)
     ),
     "limits grow before others shrink": Mistake(
         EnvelopePublisher, "_messages", grow_first, "with what is published"

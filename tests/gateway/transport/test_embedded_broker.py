@@ -32,7 +32,7 @@ FOREIGN = {
     "another's report": TOPICS.report("p1"),
     "another's query": TOPICS.query("p1"),
     "another's answer": TOPICS.answer("p1"),
-    "an envelope": TOPICS.envelope("load:0"),
+    "an envelope": TOPICS.envelope("load:0", START),
     "the session": TOPICS.session,
     "statistics": TOPICS.statistics(Direction.INJECTION, START),
     "local prices": TOPICS.price(START),
@@ -244,7 +244,12 @@ async def test_session_goes_on_where_its_owner_connects_twice(
 
 
 async def test_retained_messages_need_a_right_and_a_subscription(own: EmbeddedBroker) -> None:
-    topics = [TOPICS.report("p1"), TOPICS.report("p2"), TOPICS.session, TOPICS.envelope("load:0")]
+    topics = [
+        TOPICS.report("p1"),
+        TOPICS.report("p2"),
+        TOPICS.session,
+        TOPICS.envelope("load:0", START),
+    ]
     async with MqttTransport(own.settings("exchange", "exchange"), ["doe/v1/north/#"]) as exchange:
         await exchange.publish([Outgoing(each, each.encode(), retain=True) for each in topics])
         wishes = (

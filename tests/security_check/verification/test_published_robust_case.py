@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import functools
 import json
-from pathlib import Path
 
 import numpy as np
 import pandapower as pp
 import pytest
 from presence import there
 
+from gateway.formats.input_files import bundled
 from security_check.importers.pandapower_balanced import network_from_pandapower
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
@@ -29,7 +29,7 @@ from security_check.uncertainty.forecast import Uncertainty
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import RowProblem
 
-CASE = json.loads((Path(__file__).parents[2] / "cases" / "robust_feeder_12bus.json").read_text())
+CASE = json.loads(bundled("flexibility/feeder-12bus.json").read_text(encoding="utf-8"))
 PUBLISHED = CASE["published"]
 FITTED = 1.5e-3  # what the fit of the impedances allows, relative
 SQRT3 = np.sqrt(3.0)

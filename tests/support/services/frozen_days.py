@@ -100,7 +100,7 @@ def _wild(seed: int, steps: int, rules: MarketRules) -> FrozenDay:
     terms = (
         ConnectionTerms(f"load:{k}", f"p{owner}", *capacities) for k, owner in enumerate(owners)
     )
-    return FrozenDay(rules, tuple(terms), make)
+    return FrozenDay(rules, tuple(terms), make, (65, 75, 100))
 
 
 def _every_part(rules: MarketRules) -> FrozenDay:

@@ -22,8 +22,9 @@ from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from gateway.formats.strict_json import KEPT_REQUEST_BYTES
 from gateway.journal.redis_journal import RedisJournal
 from gateway.messages.topics import Topics
+from gateway.ports import Outgoing
 from gateway.publishing.publisher import last_will
-from gateway.service.core import ExchangeSetup
+from gateway.service.core import ExchangeSetup, JournaledExchange
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.transport.mqtt import MqttTransport
@@ -112,6 +113,12 @@ def market(area: str, points: int = 6, rules: MarketRules | None = None) -> Exch
         for index, point in enumerate(grid.connection_points)
     ]
     return ExchangeSetup(Topics(area), grid, rules or MarketRules(), terms)
+
+
+def retained(core: JournaledExchange, now: datetime) -> list[Outgoing]:
+    """Return everything that goes out again with a new connection."""
+    publisher = core.publisher
+    return [*publisher.envelopes.retained(lambda: now), *publisher.retained(now)]
 
 
 def order(client_id: str, point: int, side: str, quantity_w: int, price: str, **more: Any) -> Any:

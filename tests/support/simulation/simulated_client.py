@@ -155,9 +155,9 @@ class Device:
         changed: Callable[[], None],
     ) -> None:
         self.point = point
-        self.link = SimulatedLink(broker, f"device-{point}", (topics.envelope(point),))
+        self.link = SimulatedLink(broker, f"device-{point}", (topics.envelopes(point),))
         self._fallback_w, self._clock, self._changed = fallback_w, clock, changed
-        self.heard = 0
+        self._versions: dict[tuple[str, int], Any] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -169,14 +169,19 @@ class Device:
         async with self.link:
             while True:
                 for message in await self.link.receive(64):
-                    if message.payload:
-                        self.hear(json.loads(message.payload), true_time(self._clock))
+                    self.hear(message.topic, message.payload)
                     self.link.acknowledge([message])
                     self._changed()
 
-    def hear(self, content: dict[str, Any], now: datetime) -> None:
+    def hear(self, topic: str, payload: bytes) -> None:
         """Take a message of the exchange about this connection point."""
-        self.heard += 1
+        if not payload:
+            self.mirror.remove(interval_of(topic))
+            return
+        content, now = json.loads(payload), true_time(self._clock)
+        known = self._versions.setdefault((topic, content["version"]), without_clock(content))
+        if known != without_clock(content):
+            raise InconsistentError(f"{topic}: one version is {known} and {content}")
         self.mirror.take(content)
         hold = datetime.fromisoformat(content["holds_until"])
         holds_s = (hold - datetime.fromisoformat(content["confirmed_at"])).total_seconds()
@@ -199,5 +204,16 @@ class Device:
                 f"{self.point}: the device keeps to {self.limits_w(now)} W, and nothing has "
                 f"confirmed that since {self.confirmed_until_s}"
             )
-        if complete and not self.heard:
+        if complete and not self._versions:
             raise InconsistentError(f"{self.point}: nothing has come")
+
+
+def interval_of(topic: str) -> datetime:
+    """Return the interval that an envelope's topic is about."""
+    return datetime.fromisoformat(topic.rpartition("/")[2])
+
+
+def without_clock(content: dict[str, Any]) -> dict[str, Any]:
+    """Return an envelope without what it says about the moment of its publication."""
+    passing = ("confirmed_at", "holds_until")
+    return {name: each for name, each in content.items() if name not in passing}

@@ -63,8 +63,7 @@ class Promises:
         self._kept: tuple[object, ...] = ()
         # What one hears who is at the broker itself, and loses nothing.
         self._heard = {
-            day.topics.envelope(point): PointEnvelopes(point, day.clock)
-            for point in day.market.grid.connection_points
+            point: PointEnvelopes(point, day.clock) for point in day.market.grid.connection_points
         }
         day.broker.heard.append(self._message_taken)
         day.server.written.append(self._entries_written)
@@ -109,8 +108,8 @@ class Promises:
         event = content.get("event") or 0
         if event > self._day.server.last_event:
             self._break(f"{message.topic} tells event {event}, which is not durable")
-        heard = self._heard.get(message.topic)
-        if heard is not None and heard.take(content) and self._day.market.exact:
+        heard = self._heard.get(content.get("connection_point"))
+        if "/envelope/" in message.topic and heard is not None and heard.take(content):
             self._check_published()
 
     def _check_published(self) -> None:
@@ -119,11 +118,13 @@ class Promises:
         Intervals are open: the contract's limit may have been lowered by the same command.
         """
         market = self._day.market
+        if not market.exact:
+            return
         fallback_w = FALLBACK_W * market.unit_w
         for start in self._limits:
             limits_w = []
             for heard in self._heard.values():
-                entry = next((each for each in heard.intervals if each.start == start), None)
+                entry = heard.envelope(start)
                 # Who has no envelope yet keeps to the fallback.
                 limits_w.append(
                     (fallback_w, fallback_w)
@@ -235,37 +236,45 @@ class Promises:
     def _check_devices(self, process: ExchangeProcess) -> None:
         """Check that devices and broker have the envelopes in force."""
         assert process.service is not None
-        publisher = process.service.core.publisher
+        core = process.service.core
         now = max(process.service.now(), true_time(self._day.clock))
-        devices = {self._day.topics.envelope(each.point): each for each in self._devices}
-        for message in publisher.envelopes.messages(now):
-            device = devices[message.topic]
-            wanted = PointEnvelopes(device.point, self._day.clock)
-            wanted.take(json.loads(message.payload))
-            if not_over(device.mirror, now) != not_over(wanted, now):
-                raise BrokenPromiseError(
-                    f"{device.point}: the device follows another envelope at {now}: "
-                    f"{device.mirror.message}, and not {wanted.message}"
+        everything = [
+            *core.publisher.envelopes.retained(lambda: now),
+            *core.publisher.retained(now),
+        ]
+        wanted = {m.topic: lasting(m.payload) for m in everything if m.payload}
+        retained = {
+            topic: lasting(payload)
+            for topic, payload in self._day.broker.retained.items()
+            if not ("/envelope/" in topic and is_over(payload, now))
+        }
+        if retained != wanted:
+            others = [
+                topic
+                for topic in sorted(retained.keys() | wanted.keys())
+                if retained.get(topic) != wanted.get(topic)
+            ]
+            raise BrokenPromiseError(f"something else is retained on {', '.join(others)}")
+        for device in self._devices:
+            topics = {self._day.topics.envelope(device.point, start) for start in self._limits}
+            follows = {
+                self._day.topics.envelope(device.point, each.start): lasting(
+                    each.model_dump_json().encode()
                 )
-        wanted_there = {m.topic: m for m in publisher.retained(now) if m.payload}
-        retained = self._day.broker.retained
-        if wanted_there.keys() != retained.keys():
-            others = wanted_there.keys() ^ retained.keys()
-            raise BrokenPromiseError(f"retained at the wrong place, or not: {sorted(others)}")
-        for topic, message in wanted_there.items():
-            if lasting(message.payload) != lasting(retained[topic]):
-                raise BrokenPromiseError(
-                    f"{topic}: {retained[topic]!r} is retained, and not {message.payload!r}"
-                )
+                for each in device.mirror.intervals
+                if each.end > now
+            }
+            if follows != {topic: wanted[topic] for topic in topics if topic in wanted}:
+                raise BrokenPromiseError(f"{device.point}: the device follows other envelopes")
+
+
+def is_over(payload: bytes, now: datetime) -> bool:
+    """Return whether an envelope's interval has ended: then it may be removed at any time."""
+    return datetime.fromisoformat(json.loads(payload)["end"]) <= now
 
 
 def lasting(payload: bytes) -> dict[str, object]:
-    """Return what does not change with the moment of publication; intervals may be over."""
-    passing = ("confirmed_at", "holds_until", "time", "event", "intervals")
+    """Return what does not change with the moment of publication."""
+    passing = ("confirmed_at", "holds_until", "time", "event")
     content: dict[str, object] = json.loads(payload)
     return {name: value for name, value in content.items() if name not in passing}
-
-
-def not_over(envelopes: PointEnvelopes, now: datetime) -> list[object]:
-    """Return the intervals that are not over; others may be dropped at any time."""
-    return [each for each in envelopes.intervals if each.end > now]

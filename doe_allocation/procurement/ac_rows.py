@@ -1,0 +1,176 @@
+"""Iteration to AC exactness: rows of exact AC gradients at worst points, until nothing is above.
+
+Each round takes the rows of the security check at the present activation: every limited quantity
+climbs to its worst deviations (``RobustRows.ascent``), and its AC value and exact gradient there
+make a row.  The rows of all rounds together bound the next linear programme (Kelley's cutting
+planes), so that activations which trade off against each other come to rest, too.  When nothing is
+above its limit, the adversary attacks; what it finds becomes a row, and the rounds go on.
+
+Magnitudes bend upwards with power almost everywhere, so that rows of earlier rounds stay valid.
+Where they bend down, such a row would keep a limit further than it is; it is found because its
+limit binds below 100 %, and is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from doe_allocation.procurement.problem import NotExactError, ProcurementProblem, UnrelievableError
+from doe_allocation.procurement.program import Activation, Goal, best_activation
+from doe_allocation.procurement.quantities import LinearRows, Quantity, QuantityKind
+from security_check.arrays import FloatArray, IndexArray
+from security_check.operating_range.points import WorstPoints
+from security_check.verification.adversary import Finding, attack
+from security_check.worst_case.robust_rows import RobustRows
+from security_check.worst_case.row_problem import Climb
+
+_ROUNDS = 100  # linear programmes at most; four to ten are usual
+_AIM = 5e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
+_LOOSE = 1e-7  # parts of a scale: a limit that binds is this near to it
+_DROPS = 4  # times that rows of earlier rounds are dropped at most
+_NEAR = 0.3  # parts of a scale: later rounds add the rows of quantities this near their limits
+SAMPLES = 256
+"""Random deviations of an attack, besides its corners and climbs."""
+
+
+@dataclass
+class AcClearing:
+    """Finds activations at which the binding limits are met exactly in the AC power flow.
+
+    Parameters
+    ----------
+    start
+        Shape (o,), the activation to begin with.
+    rng
+        The source of the adversary's random points.
+
+    Attributes
+    ----------
+    rounds
+        Number of linear programmes so far.
+    """
+
+    problem: ProcurementProblem
+    quantities: Sequence[Quantity]
+    start: FloatArray
+    rng: np.random.Generator
+    rounds: int = 0
+    robust: RobustRows = field(init=False)
+    _last: LinearRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.robust = self.problem.robust_rows()
+        self._of_row = {
+            row: k for k, quantity in enumerate(self.quantities) for row in quantity.rows
+        }
+        self._last = self._none()
+
+    def best(self, goal: Goal) -> Activation:
+        """Return the best activation.
+
+        Raises
+        ------
+        UnrelievableError
+            When no activation keeps all limits.
+        PowerFlowError
+            When an activation has no power flow at some deviation.
+        NotExactError
+            When the rounds do not end.
+        """
+        power = np.clip(self.start, goal.lower, goal.upper)
+        rows, _ = self._rows_at(power, -np.inf)
+        drops = 0
+        for _ in range(_ROUNDS):
+            found = self._program(goal, rows, power)
+            power = found.power
+            fresh, violation = self._rows_at(power, _NEAR)
+            if violation.max(initial=-np.inf) <= 0.0:
+                attacked = self._attacked(power)
+                loose = (found.worth != 0.0) & (violation < -_LOOSE)
+                if len(attacked.b):
+                    fresh = self._joined(fresh, attacked)
+                elif not loose.any() or drops == _DROPS:
+                    return found
+                else:
+                    drops += 1
+                    rows = rows.take(np.flatnonzero(~loose[rows.quantity]))
+            rows = self._joined(rows, fresh)
+        raise NotExactError(f"procurement does not become exact in {_ROUNDS} rounds")
+
+    def rows(self) -> LinearRows:
+        """Return the rows that the last linear programme could not meet."""
+        return self._last
+
+    def _program(self, goal: Goal, rows: LinearRows, power: FloatArray) -> Activation:
+        """Return the optimum; without rows of earlier rounds where these leave none."""
+        self.rounds += 1
+        change, count = self.problem.change, len(self.quantities)
+        try:
+            return best_activation(goal, rows, change, count)
+        except UnrelievableError:
+            self._last, _ = self._rows_at(power, -np.inf)
+            return best_activation(goal, self._last, change, count)
+
+    def _rows_at(self, power: FloatArray, near: float) -> tuple[LinearRows, FloatArray]:
+        """Return rows at an activation, and the violation of each quantity there.
+
+        Rows farther from their limits than ``near``, in parts of their scales, are left out; with
+        ``-inf`` none is.
+        """
+        u = self.problem.box(power)
+        chosen = np.array(sorted(self._of_row), dtype=np.int64)
+        at = self.robust.ascent.climb(chosen, self.robust.leaning_points(chosen, u), u)
+        over = self.robust.violation(chosen, at.values)
+        violation = np.full(len(self.quantities), -np.inf)
+        np.maximum.at(violation, [self._of_row[int(row)] for row in chosen], over)
+        kept = np.arange(len(chosen)) if near == -np.inf else np.flatnonzero(over > -near)
+        return self._linear(chosen[kept], at.take(kept), power), violation
+
+    def _linear(self, rows: IndexArray, at: Climb, power: FloatArray) -> LinearRows:
+        gradient = at.slopes.by_power
+        limits = self.robust.limits
+        room = limits.limit[rows] - _AIM * limits.scale[rows] - at.values
+        quantity = np.array([self._of_row[int(row)] for row in rows], dtype=np.int64)
+        lowest = [self.quantities[k].kind is QuantityKind.VOLTAGE_MIN for k in quantity]
+        by_limit = np.where(np.array(lowest, dtype=bool), -1.0, 1.0)
+        injected = self.problem.change @ power
+        return LinearRows(gradient, room + gradient @ injected, quantity, by_limit)
+
+    def _attacked(self, power: FloatArray) -> LinearRows:
+        """Return the rows at the points beyond limits that the adversary finds."""
+        first = attacked(self.problem, self.robust, power, self.rng)
+        u, parts = self.problem.box(power), []
+        for finding in (first, *first.others):
+            if finding.violation > 0.0:
+                row = np.array([finding.row])
+                point = WorstPoints(finding.point.share, finding.point.free)
+                parts.append(self._linear(row, self.robust.problem.at(row, point, u), power))
+        return self._joined(*parts)
+
+    def _joined(self, *parts: LinearRows) -> LinearRows:
+        return LinearRows.joined(parts, len(self.problem.network.connection_points))
+
+    def _none(self) -> LinearRows:
+        return self._joined()
+
+
+def attacked(
+    problem: ProcurementProblem,
+    robust: RobustRows,
+    power: FloatArray,
+    rng: np.random.Generator,
+) -> Finding:
+    """Return the worst point that the adversary finds with activations, shape (o,), per unit.
+
+    The adversary is the security check's: envelopes of one point each leave it the deviations.
+
+    Raises
+    ------
+    PowerFlowError
+        When a deviation has no power flow.
+    """
+    box_w = problem.box(power) * problem.network.base_power_w
+    return attack(robust, box_w, rng, samples=SAMPLES)

@@ -1,0 +1,8 @@
+"""The local flexibility market: located offers and requests, matched within network limits.
+
+``flex_order``          an order, and what came of it
+``robust_flows``        flows of a linear network for every subset of conditional requests
+``flexibility_market``  books and flows; matching of pairs by price and time
+``matching_program``    the matching of most welfare
+``welfare_market``      a market that matches so at each order
+"""

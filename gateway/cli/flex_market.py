@@ -1,0 +1,56 @@
+"""The command about markets for local flexibility: ``flex-market``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gateway.cli.app import JsonOption, OutputOption, app, deliver, kept
+from gateway.terminal.console import NOT_SECURE, err, out
+
+
+class MatchingName(StrEnum):
+    """How orders are matched."""
+
+    WELFARE = "welfare"
+    PAIRWISE = "pairwise"
+
+
+CaseArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CASE",
+        help="File of a flexibility market case (JSON), or bundled:NAME for one of the project.",
+        callback=kept,
+    ),
+]
+MatchingOption = Annotated[
+    MatchingName,
+    typer.Option(help="At each order what brings the most welfare, or pairs by price and time."),
+]
+
+
+@app.command()
+def flex_market(
+    file: CaseArgument,
+    output: OutputOption = None,
+    json: JsonOption = False,
+    matching: MatchingOption = MatchingName.WELFARE,
+) -> None:
+    """Match offers of flexibility to requests, one by one, within the network's limits.
+
+    Exit code 1 if a branch is overloaded, which a match never leads to: by the set point.
+    """
+    with err.status("Matching ..."):
+        from gateway.flexibility.case_loading import case_path
+        from gateway.flexibility.flex_market import Matching, run_flex_market
+        from gateway.flexibility.market_case import load_market_case
+        from gateway.terminal.flex_market import show_flex_market
+
+        result = run_flex_market(load_market_case(case_path(file)), Matching(matching))
+    if not deliver(result, output, json):
+        show_flex_market(result, out)
+    if any(each.overloaded for each in result.flows):
+        raise typer.Exit(NOT_SECURE)

@@ -1,0 +1,11 @@
+"""Flexibility: files of cases, and what their commands compute.
+
+``case_schema``         the file of a procurement case, key by key
+``case_loading``        from a file to the problem, or all of its faults
+``procurement_result``  the file that ``procure`` writes
+``procurement``         what ``procure`` computes
+``market_schema``       the file of a flexibility market case, key by key
+``market_case``         from a file to network, set points and orders, or all of its faults
+``market_result``       the file that ``flex-market`` writes
+``flex_market``         what ``flex-market`` computes
+"""
