@@ -167,6 +167,8 @@ class Campaign:
         self.scenario: Scenario = load_scenario(self._path)
         self._seen: set[bytes] = set()
         self._late: list[asyncio.Task[None]] = []
+        # Faults of one server follow each other; those of different ones may overlap.
+        self._one_at_broker, self._one_at_redis = asyncio.Lock(), asyncio.Lock()
 
     async def run(self, faults: int, within_s: float | None = None) -> Outcome:
         """Bring faults over everything, at most for so long; return what was found."""
@@ -298,32 +300,37 @@ class Campaign:
             cut(cut_off._transport)
 
     async def _kill_the_broker(self, share: float) -> None:
-        self._broker.kill()
-        await asyncio.sleep(share)
-        await asyncio.to_thread(self._broker.start)
+        async with self._one_at_broker:
+            self._broker.kill()
+            await asyncio.sleep(share)
+            await asyncio.to_thread(self._broker.start)
 
     async def _restart_the_broker(self, share: float) -> None:
-        await asyncio.to_thread(self._broker.__exit__)
-        await asyncio.sleep(share)
-        await asyncio.to_thread(self._broker.start)
+        async with self._one_at_broker:
+            await asyncio.to_thread(self._broker.__exit__)
+            await asyncio.sleep(share)
+            await asyncio.to_thread(self._broker.start)
 
     async def _kill_redis(self, share: float) -> None:
-        self._redis.kill()
-        await asyncio.sleep(share)
-        await asyncio.to_thread(self._redis.start)
+        async with self._one_at_redis:
+            self._redis.kill()
+            await asyncio.sleep(share)
+            await asyncio.to_thread(self._redis.start)
 
     async def _pause_redis(self, share: float) -> None:
-        self._redis.pause()
-        await asyncio.sleep(3 * share)
-        self._redis.go_on()
+        async with self._one_at_redis:
+            self._redis.pause()
+            await asyncio.sleep(3 * share)
+            self._redis.go_on()
 
     async def _drop_all_connections_of_redis(self, share: float) -> None:
         await self._tell_redis("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     async def _let_redis_be_full(self, share: float) -> None:
-        await self._tell_redis("CONFIG", "SET", "maxmemory", "1mb")
-        await asyncio.sleep(3 * share)
-        await self._tell_redis("CONFIG", "SET", "maxmemory", "0")
+        async with self._one_at_redis:
+            await self._tell_redis("CONFIG", "SET", "maxmemory", "1mb")
+            await asyncio.sleep(3 * share)
+            await self._tell_redis("CONFIG", "SET", "maxmemory", "0")
 
     async def _tell_redis(self, *words: str) -> None:
         """Send a command; another fault may have taken the server away for the moment."""

@@ -248,6 +248,12 @@ class Promises:
             for topic, payload in self._day.broker.retained.items()
             if not ("/envelope/" in topic and is_over(payload, now))
         }
+        for start in core.exchange.open_intervals():
+            # A local price follows from the last program: an exchange that has started anew
+            # leaves what is there until it has solved one.
+            price = self._day.topics.price(start)
+            if price not in wanted:
+                retained.pop(price, None)
         if retained != wanted:
             others = [
                 topic
