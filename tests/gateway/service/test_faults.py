@@ -13,7 +13,7 @@ from sampling import SEED
 @pytest.mark.slow
 async def test_no_fault_loses_or_doubles_anything_or_makes_devices_insecure(tmp_path: Path) -> None:
     seed = int(os.environ.get(SEED, "0"))
-    outcome = await Campaign(tmp_path, seed).run(60, within_s=10.0)
+    outcome = await Campaign(tmp_path, seed).run(60, within_s=8.0)
     assert not outcome.broken
     assert outcome.orders
     assert outcome.fills
