@@ -100,9 +100,12 @@ class AcClearing:
             rows = self._joined(rows, fresh)
         raise NotExactError(f"procurement does not become exact in {_ROUNDS} rounds")
 
-    def rows(self) -> LinearRows:
-        """Return the rows that the last linear programme could not meet."""
-        return self._last
+    def rows(self, power: FloatArray | None = None) -> LinearRows:
+        """Return the rows at an activation, shape (o,).
+
+        Where none is given, those that the last linear programme could not meet.
+        """
+        return self._last if power is None else self._rows_at(power, -np.inf)[0]
 
     def _program(self, goal: Goal, rows: LinearRows, power: FloatArray) -> Activation:
         """Return the optimum; without rows of earlier rounds where these leave none."""

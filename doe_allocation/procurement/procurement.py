@@ -24,6 +24,8 @@ from doe_allocation.procurement.shortfall import shortfall
 from security_check.arrays import FloatArray
 from security_check.errors import GridError
 
+_EXPLAINED = 3  # times that AC rows are taken anew where offers are not enough
+
 
 @dataclass(frozen=True, slots=True)
 class ProcurementSettings:
@@ -191,11 +193,14 @@ def _best(
     except UnrelievableError:
         pass
     try:
-        raise shortfall(problem, quantities, clearing.rows(), goal)
+        error = shortfall(problem, quantities, clearing.rows(), goal)
+        if isinstance(clearing, AcClearing):  # its rows are exact where they were taken only
+            for _ in range(_EXPLAINED):
+                error = shortfall(problem, quantities, clearing.rows(error.activation), goal)
     except UnrelievableError:
-        raise GridError(
-            "the solver finds no activation, and nothing that its limits lack"
-        ) from None
+        sentence = "the solver finds no activation, and nothing that its limits lack"
+        raise GridError(sentence) from None
+    raise error
 
 
 def _for_tso(problem: ProcurementProblem, objective: Objective, local: FloatArray) -> Goal:

@@ -16,9 +16,9 @@ from gateway.formats.input_files import bundled
 BUNDLED = "bundled:feeder-12bus"
 
 
-def written(path: Path, *arguments: Any) -> ProcurementFile:
+def written(path: Path, *arguments: Any, exit_code: int = 0) -> ProcurementFile:
     result = run("procure", *arguments, "-o", path)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == exit_code, result.output
     return ProcurementFile.model_validate_json(path.read_bytes())
 
 
@@ -76,14 +76,25 @@ def test_iterated_the_adversary_finds_the_limit_and_nothing_above(tmp_path):
         assert f"{there(found.adversary_after).percent:.4f}" == "100.0000"
         assert there(found.adversary_after).percent <= 100.0
         assert found.polygon is None
+        assert found.ac_secure
         assert found.rounds > 0
 
 
 def test_options_are_in_the_file(tmp_path):
     arguments = ["--set", "gamma=3", "--currents", "cones", "--planes", "8", "--case", "2"]
-    content = written(tmp_path / "r.json", BUNDLED, *arguments)
+    content = written(tmp_path / "r.json", BUNDLED, *arguments, exit_code=1)
     assert (content.set, content.set_size, content.currents.value) == ("budget", 3.0, "cones")
     assert (content.planes, len(content.cases)) == (8, 1)
+
+
+def test_what_the_linear_model_leaves_above_a_limit_is_said_and_is_exit_code_1(tmp_path):
+    """The circle is exact in the linear model, and 0.02 % beyond the limit in AC."""
+    arguments = [BUNDLED, "--currents", "refined", "--case", "2"]
+    content = written(tmp_path / "r.json", *arguments, exit_code=1)
+    found = outcome(content, "2")
+    assert not found.ac_secure
+    assert there(found.adversary_after).percent == pytest.approx(100.021, abs=1e-3)
+    assert "not secure in AC power flow" in run("procure", *arguments).output
 
 
 def test_the_most_for_the_tso_is_what_is_left(tmp_path):
