@@ -24,6 +24,7 @@ from doe_allocation.procurement.shortfall import shortfall
 from security_check.arrays import FloatArray
 from security_check.errors import GridError
 
+_TIE = 1e-7  # parts of the highest price: what power costs besides its price, where that is free
 _EXPLAINED = 3  # times that AC rows are taken anew where offers are not enough
 
 
@@ -131,7 +132,7 @@ def procure(
     nothing = np.zeros(len(problem.offers))
     model = LinearModel.around(problem, nothing)
     quantities = tuple(limited_quantities(problem))
-    need = Goal(-problem.prices, nothing, problem.sizes)
+    need = _least_cost(problem)
     clearing = _clearing(problem, model, quantities, settings, need, rng)
     local = _best(problem, quantities, clearing, need)
     before = assess(problem, model, nothing, rng)
@@ -201,6 +202,12 @@ def _best(
         sentence = "the solver finds no activation, and nothing that its limits lack"
         raise GridError(sentence) from None
     raise error
+
+
+def _least_cost(problem: ProcurementProblem) -> Goal:
+    """Return the goal of least cost, and of equal costs that of least power."""
+    highest = float(problem.prices.max(initial=0.0)) or 1.0
+    return Goal(-(problem.prices + _TIE * highest), np.zeros(len(problem.offers)), problem.sizes)
 
 
 def _for_tso(problem: ProcurementProblem, objective: Objective, local: FloatArray) -> Goal:

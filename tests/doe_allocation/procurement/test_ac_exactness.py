@@ -23,7 +23,7 @@ def exact(case, within="box"):
     return procure(problem_of(case, within), settings, np.random.default_rng(0))
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(15))
 @given(SEEDS, st.integers(2, 6))
 def test_the_binding_limit_is_met_at_the_worst_vertex_and_nothing_is_above(seed, pods):
     case = random_case(seed, pods=pods)

@@ -86,7 +86,7 @@ def _limit(case):
     return case["current_limit_a"]["1-2"]
 
 
-@settings(max_examples=examples(6))
+@settings(max_examples=examples(4))
 @given(SEEDS)
 def test_more_planes_cost_no_more_and_their_cost_tends_to_that_of_the_circle(seed):
     case = random_case(seed)
@@ -221,3 +221,18 @@ def test_flexibility_for_the_tso_is_beside_the_local_need_and_keeps_all_limits(
     tight = np.flatnonzero(found.tso.worth)
     open_ = found.total < problem.sizes - 1e-6
     assert len(tight) or not (open_ & ~np.array(wrong)).any()
+
+
+@pytest.mark.parametrize("shape", list(CurrentShape))
+def test_free_offers_activate_no_more_than_is_needed(shape):
+    """With prices of zero the least power is taken, and its limit is named."""
+    case = random_case(11)
+    case["offers"] = [each | {"price_eur_per_kwh": 0.0} for each in case["offers"]]
+    feeder = Feeder(case)
+    certain = feeder.worst_current_a(0, np.zeros(len(feeder.load)))
+    case["current_limit_a"]["1-2"] = 0.97 * certain
+    found, priced = procured(case, shape=shape), copy.deepcopy(case)
+    priced["offers"] = [each | {"price_eur_per_kwh": 1.0} for each in case["offers"]]
+    other = procured(priced, shape=shape)
+    assert found.local.power == pytest.approx(other.local.power, abs=1e-5)
+    assert found.local.worth.any()
