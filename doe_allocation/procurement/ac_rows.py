@@ -27,7 +27,7 @@ from security_check.verification.adversary import Finding, attack
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import Climb
 
-_ROUNDS = 100  # linear programmes at most; four to ten are usual
+_ROUNDS = 100  # linear programmes at most; one to ten are usual
 _AIM = 5e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
 _LOOSE = 1e-7  # parts of a scale: a limit that binds is this near to it
 _DROPS = 4  # times that rows of earlier rounds are dropped at most

@@ -17,7 +17,11 @@ from doe_allocation.procurement.choices import CurrentShape, FlexDirection, Obje
 from doe_allocation.procurement.clearing import Clearing, PlanesClearing
 from doe_allocation.procurement.cones import ConesClearing
 from doe_allocation.procurement.linear_model import LinearModel
-from doe_allocation.procurement.problem import ProcurementProblem, UnrelievableError
+from doe_allocation.procurement.problem import (
+    NotExactError,
+    ProcurementProblem,
+    UnrelievableError,
+)
 from doe_allocation.procurement.program import Activation, Goal
 from doe_allocation.procurement.quantities import Quantity, QuantityKind, limited_quantities
 from doe_allocation.procurement.shortfall import shortfall
@@ -173,7 +177,7 @@ def _clearing(
     if settings.ac_exact:
         try:
             start = refined.best(need).power
-        except UnrelievableError:  # the AC rows may still allow it, or say what is missing
+        except (UnrelievableError, NotExactError):  # the AC rows allow it, or say what is missing
             start = need.upper
         return AcClearing(problem, quantities, start, rng)
     if settings.shape is CurrentShape.CONES:
