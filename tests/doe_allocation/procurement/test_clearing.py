@@ -8,7 +8,7 @@ from itertools import pairwise
 import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from procurement_cases import problem_of
 from random_feeders import Feeder, random_case
@@ -68,6 +68,7 @@ def optimum_over_all_vertices(case):
 
 @settings(max_examples=examples(6))
 @given(SEEDS)
+@example(2544)
 def test_cones_and_refined_planes_find_the_optimum_over_all_vertices(seed):
     case = random_case(seed)
     expected = optimum_over_all_vertices(case)
@@ -192,6 +193,7 @@ def test_lowest_and_highest_voltages_are_kept_at_every_vertex():
 
 @settings(max_examples=examples(6))
 @given(SEEDS, st.sampled_from([Objective.UPWARD, Objective.DOWNWARD]), st.booleans())
+@example(256, Objective.DOWNWARD, True)
 def test_flexibility_for_the_tso_is_beside_the_local_need_and_keeps_all_limits(
     seed, objective, ac_exact
 ):
