@@ -163,7 +163,7 @@ class Program:
 
     def wait_for(self, name: str, within_s: float = 60.0) -> None:
         deadline = time.monotonic() + within_s
-        while not self.health().get(name):
+        while not self.health().get("areas", {}).get("north", {}).get(name):
             assert time.monotonic() < deadline, f"{name} is never true: {self.health()}"
             time.sleep(0.02)
 
