@@ -258,7 +258,7 @@ def test_a_process_that_is_killed_leaves_its_areas_to_the_others_and_no_other_ar
     areas = [f"a{k:02}" for k in range(20)]
     owners: dict[str, str | None] = {area: "PQR"[k % 3] for k, area in enumerate(areas)}
     kept = {area: owner for area, owner in owners.items() if owner != "R"}
-    orphans = {area: None for area in owners if owners[area] == "R"}
+    orphans: dict[str, str | None] = {area: None for area in owners if owners[area] == "R"}
     members = {name: everywhere(areas) for name in "PQ"}
     turns = {name: Turns(name, LEASE_S) for name in "PQ"}
     after = settle(members, owners | orphans, **turns)
