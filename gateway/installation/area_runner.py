@@ -37,8 +37,7 @@ from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings
 
 _LOG = logging.getLogger(__name__)
-RETRY_FOR_S = 5.0
-"""Seconds that an exchange waits for its journal before it says that it is offline."""
+_RETRY_FOR_S = 5.0  # an exchange that has waited so long for its journal says that it is offline
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 """Seconds before an area is started anew, at first and at most."""
 _LEAST_RELUCTANCE_S, _MOST_RELUCTANCE_S = 10.0, 600.0
@@ -196,7 +195,7 @@ class AreaRunner:
         assert url is not None, "a shared area has no embedded journal"
         standby, self._standby = self._standby or Standby(self._setup.market), None
         applied: AreaSeen | None = None
-        async with JournalFollower(url, self.area, RETRY_FOR_S) as journal:
+        async with JournalFollower(url, self.area, _RETRY_FOR_S) as journal:
             while not self._stopped.is_set():
                 seen = self._seen
                 if seen is not None and seen != applied:
@@ -215,7 +214,7 @@ class AreaRunner:
                 *(setup.scenario, setup.places, stack),
                 owner=setup.owner,
                 lease_wait_s=0.0 if setup.is_shared else None,
-                retry_for_s=RETRY_FOR_S,
+                retry_for_s=_RETRY_FOR_S,
             )
             transport = await stack.enter_async_context(
                 MqttTransport(

@@ -177,8 +177,9 @@ async def _run_all(runners: Sequence[AreaRunner], sharing: Sharing | None) -> No
         finally:
             stop()
             await asyncio.wait(tasks)
-    for task in tasks:
-        task.result()
+            errors = [error for task in tasks if (error := task.exception()) is not None]
+    if errors:
+        raise errors[0]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from gateway.errors import GatewayError
-from gateway.installation.area_runner import RETRY_FOR_S, AreaRunner
+from gateway.installation.area_runner import AreaRunner
 from gateway.installation.failures import Failures
 from gateway.installation.shares import Readiness, Turns
 from gateway.journal.members import MemberBoard
@@ -62,18 +62,19 @@ class Sharing:
         GatewayError
             When the server has never answered.
         """
-        board = MemberBoard(self._url, self._name, self._areas, self._lease_s, RETRY_FOR_S)
-        async with board:
+        async with MemberBoard(self._url, self._name, self._areas, self._lease_s) as board:
+            is_blind = False
             while not self._stopped.is_set():
                 pause_s = _LOOK_EVERY_S
                 try:
                     await self._look(board)
-                    self._failures.has_run = True
+                    self._failures.has_run, is_blind = True, False
                 except GatewayError as error:
                     if not self._failures.has_run:
                         raise
-                    _LOG.error("the other processes cannot be seen: %s", error)
-                    pause_s = _PAUSE_S
+                    if not is_blind:
+                        _LOG.error("the other processes cannot be seen: %s", error)
+                    pause_s, is_blind = _PAUSE_S, True
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
                         await self._stopped.wait()

@@ -56,19 +56,14 @@ class MemberBoard:
         The areas that it shares; others with the same list share them.
     lease_s
         Seconds of a lease.
-    retry_for_s
-        Seconds that it waits for a server that does not answer.
     """
 
-    def __init__(
-        self, url: str, name: str, areas: Sequence[str], lease_s: float, retry_for_s: float
-    ) -> None:
+    def __init__(self, url: str, name: str, areas: Sequence[str], lease_s: float) -> None:
         self._redis = connect(url)
         self._url = url
         self._name = name
         self._areas = sorted(areas)
         self._ttl_ms = int(_TTL_PARTS * lease_s * 1000)
-        self._retry_for_s = retry_for_s
         digest = hashlib.sha256("\n".join(self._areas).encode()).hexdigest()[:16]
         self._key = f"doe:{{{self._areas[0]}}}:members:{digest}"
         self._announce = self._redis.register_script(scripts.ANNOUNCE)
@@ -82,12 +77,18 @@ class MemberBoard:
         await self._redis.aclose()
 
     async def announce(self, word: str) -> None:
-        """Say that this process lives, with a word for the others."""
+        """Say that this process lives, with a word for the others.
+
+        Raises
+        ------
+        gateway.errors.JournalError
+            When the server does not answer, or refuses; all other methods do so, too.
+        """
 
         async def announce() -> None:
             await self._announce(keys=[self._key], args=[self._name, self._ttl_ms, word])
 
-        await retrying(self._url, announce, self._retry_for_s)
+        await retrying(self._url, announce, 0.0)
 
     async def leave(self) -> None:
         """Say that this process ends."""
@@ -95,7 +96,7 @@ class MemberBoard:
 
     async def look(self) -> InstallationSeen:
         """Return who lives, and every area, in one exchange of messages with the server."""
-        return await retrying(self._url, self._look, self._retry_for_s)
+        return await retrying(self._url, self._look, 0.0)
 
     async def _look(self) -> InstallationSeen:
         pipeline = self._redis.pipeline(transaction=False)
