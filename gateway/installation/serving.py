@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import secrets
 import signal
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,20 +18,23 @@ from typing import Any
 from pydantic import BaseModel
 
 from exchange.vocabulary.rules import EXCHANGE
-from gateway.formats.faults import InputFaults
 from gateway.installation.area_runner import AreaRunner, AreaSetup
 from gateway.installation.failures import Failures
 from gateway.installation.sharing import Sharing
 from gateway.messages.topics import Topics
 from gateway.operations.endpoint import Endpoint
 from gateway.operations.serve_settings import ServeSettings
-from gateway.operations.server_places import ServerPlaces, open_broker, participants_in
+from gateway.operations.server_places import (
+    ServerPlaces,
+    check_names,
+    open_broker,
+    participants_in,
+)
 from gateway.scenario.scenario import Scenario
 from gateway.service.core import ExchangeSetup
 from gateway.service.garbage import collected_in_parts
 from gateway.service.measures import MeasureFamilies, Measures
 from gateway.service.plausible_clock import PlausibleClock
-from security_check.errors import Fault
 
 
 class Served(BaseModel):
@@ -68,7 +70,7 @@ async def serve(
     ValueError
         When a URL is not valid.
     """
-    _check_names(scenarios)
+    check_names(scenarios)
     places = ServerPlaces.of(settings, scenarios)
     # Under its old name a restarted exchange gets its lease at once.  Only an embedded journal is
     # known to have no other writer.
@@ -120,18 +122,6 @@ def _say_where(
             connection_points=points,
         )
     )
-
-
-def _check_names(scenarios: Sequence[Scenario]) -> None:
-    """Refuse two scenarios of one area: each would take the other's lease."""
-    counts = Counter(each.area for each in scenarios)
-    faults = [
-        Fault(area, f"{count} scenarios have this area: {', '.join(files)}")
-        for area, count in counts.items()
-        if count > 1 and (files := [each.source for each in scenarios if each.area == area])
-    ]
-    if faults:
-        raise InputFaults("serve", faults)
 
 
 def health_of(areas: dict[str, dict[str, Any]]) -> tuple[bool, dict[str, Any]]:

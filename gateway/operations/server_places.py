@@ -7,7 +7,8 @@ has ``{area}`` in the place of the area's name.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,8 @@ from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt_client import MqttSettings
 from security_check.errors import Fault
 
-_AREA = "{area}"
+AREA = "{area}"
+"""What stands for the name of an area in a setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,9 @@ def _check_files(settings: ServeSettings, areas: int) -> None:
     """Refuse one file for several areas."""
     named = {"witness": settings.witness, "archive": settings.archive}
     faults = [
-        Fault(name, f"{path} would be that of {areas} areas: put {_AREA} into its name")
+        Fault(name, f"{path} would be that of {areas} areas: put {AREA} into its name")
         for name, path in named.items()
-        if path is not None and areas > 1 and _AREA not in str(path)
+        if path is not None and areas > 1 and AREA not in str(path)
     ]
     if faults:
         raise InputFaults("settings", faults)
@@ -121,6 +123,24 @@ def _accounts(settings: ServeSettings, scenarios: Sequence[Scenario]) -> Sequenc
     return accounts
 
 
+def check_names(scenarios: Sequence[Scenario]) -> None:
+    """Refuse two scenarios of one area: each would take the other's lease.
+
+    Raises
+    ------
+    InputFaults
+        With the files of each such area.
+    """
+    counts = Counter(each.area for each in scenarios)
+    faults = [
+        Fault(area, f"{count} scenarios have this area: {', '.join(files)}")
+        for area, count in counts.items()
+        if count > 1 and (files := [each.source for each in scenarios if each.area == area])
+    ]
+    if faults:
+        raise InputFaults("scenarios", faults)
+
+
 def owners_in(scenarios: Sequence[Scenario]) -> dict[str, str]:
     """Return the participant of each connection point, for points of several areas."""
     return {
@@ -138,7 +158,7 @@ MakeSettings = Callable[[str], MqttSettings]
 
 
 async def open_broker(
-    places: ServerPlaces, areas: dict[Topics, Collection[str]], stack: AsyncExitStack
+    places: ServerPlaces, areas: Mapping[Topics, Collection[str]], stack: AsyncExitStack
 ) -> tuple[MakeSettings, str]:
     """Return how the exchanges of areas reach their broker, and the address for clients.
 
@@ -170,11 +190,11 @@ async def open_broker(
 
 
 def _settings_at(url: str, area: str) -> MqttSettings:
-    return MqttSettings.from_url(url.replace(_AREA, quote(area, safe="")), f"doe-exchange-{area}")
+    return MqttSettings.from_url(url.replace(AREA, quote(area, safe="")), f"doe-exchange-{area}")
 
 
 def _file_of(area: str, path: Path) -> Path:
-    return Path(str(path).replace(_AREA, area))
+    return Path(str(path).replace(AREA, area))
 
 
 async def open_journal(
@@ -202,7 +222,7 @@ async def open_journal(
     if redis_url is None:
         redis = await stack.enter_async_context(EmbeddedRedis(places.data / area))
         redis_url = redis.url
-    witness = places.witness or places.data / f"{_AREA}.witness"
+    witness = places.witness or places.data / f"{AREA}.witness"
     archive = places.archive
     journal = RedisJournal(
         redis_url,

@@ -7,18 +7,27 @@ import contextlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_market import client
-from gateway_servers import Mosquitto, RedisServer
+from gateway_servers import Mosquitto, RedisServer, free_port
 from installation import order_of, write_scenarios
 from listening import until
 from redis import Redis
+from typer.testing import CliRunner
 
-from gateway.errors import LeaseHeldError, StaleWriterError
+from gateway.cli.main import app
+from gateway.errors import (
+    LeaseHeldError,
+    PublishRefusedError,
+    StaleWriterError,
+    TransportError,
+)
 from gateway.formats.faults import InputFaults
 from gateway.installation import area_runner
 from gateway.installation.failures import Failures
@@ -155,7 +164,7 @@ async def test_an_area_whose_journal_is_lost_waits_for_its_operator(
         redis.delete(*redis.keys("*{north}*"))
     async with running(scenarios, settings) as run:
         assert await run.until(north=False, south=True) == 503
-        (tmp_path / "north.witness").unlink()  # as little as that is enough for this test
+        (tmp_path / "north.witness").unlink()  # its operator knows that the journal is whole
         assert await run.until(north=True, south=True) == 200
 
 
@@ -185,6 +194,59 @@ async def test_servers_that_are_not_there_end_the_process(
             assert run.task is not None
             with pytest.raises(Exception, match="does not answer"):
                 await run.task
+
+
+@contextlib.contextmanager
+def secured(folder: Path, places: Sequence[Path], accounts: dict[str, str]) -> Iterator[str]:
+    """Run mosquitto as ``access`` sets it up for several areas; yield the exchanges' address."""
+    known = folder / "accounts.toml"
+    known.write_text("".join(f'{name} = "{word}"\n' for name, word in accounts.items()))
+    port, broker = free_port(), folder / "broker"
+    words = ["access", *places, "--accounts", known, "-o", broker, "--place", broker]
+    done = CliRunner().invoke(app, [*map(str, words), "--host", "127.0.0.1", "--port", str(port)])
+    assert done.exit_code == 0, done.stderr
+    configuration = broker / "mosquitto.conf"
+    # Started by root, mosquitto would become a user who cannot read the files.
+    configuration.write_text(configuration.read_text() + "user root\n")
+    with Mosquitto.of(configuration, port):
+        yield (broker / "exchange.env").read_text().strip().removeprefix("DOE_MQTT_URL=")
+
+
+@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
+async def test_accounts_trade_in_their_own_areas_only(kind: str, tmp_path: Path) -> None:
+    """The bakery is in both areas, the mill in the first and the smithy in the second."""
+    paths = write_scenarios(tmp_path, AREAS)
+    paths[1].write_text(paths[1].read_text().replace("mill", "smithy"))
+    passwords = {"bakery": "flour", "mill": "corn", "smithy": "iron"}
+    made = [load_scenario(path) for path in paths]
+    more: dict[str, Any] = {"data": tmp_path / "data", "metrics_port": 0}
+    with ExitStack() as stack:
+        if kind == "mosquitto":
+            more["redis_url"] = stack.enter_context(RedisServer(tmp_path)).url
+            more["mqtt_url"] = stack.enter_context(secured(tmp_path, paths, passwords))
+        else:
+            more["accounts"] = tmp_path / "accounts.toml"
+            text = "".join(f'{name} = "{word}"\n' for name, word in passwords.items())
+            more["accounts"].write_text(text)
+        async with running(made, read_settings(**more)) as run:
+            await run.until(north=True, south=True)
+            where = run.served["north"].mqtt
+            answered = set()
+            for name, password in passwords.items():
+                for area in AREAS:
+                    settings = MqttSettings.from_url(where, f"{name}/{area}")
+                    if kind == "mosquitto":  # it takes the user name as the client id
+                        settings = replace(settings, client_id=name)
+                    settings = replace(settings, username=name, password=password)
+                    asked = order_of("bakery", 0) | {"client_order_id": name}
+                    with contextlib.suppress(TimeoutError, PublishRefusedError, TransportError):
+                        async with asyncio.timeout(1.5), client(settings, area, name) as customer:
+                            await customer.ask(asked, again_after_s=0.3)
+                            answered.add((name, area))
+            assert answered == {
+                *(("bakery", area) for area in AREAS),
+                *{("mill", "north"), ("smithy", "south")},
+            }
 
 
 def test_failures_end_a_process_when_nothing_can_run_any_more() -> None:

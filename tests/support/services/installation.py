@@ -111,7 +111,9 @@ async def until_health(condition: Callable[[], bool], what: str, within_s: float
         await asyncio.sleep(0.02)
 
 
-async def until_shared(programs: Sequence[Program], shares: Sequence[int]) -> None:
+async def until_shared(
+    programs: Sequence[Program], shares: Sequence[int], within_s: float = 60.0
+) -> None:
     """Wait until each area is served once, and programs have these shares, in any order."""
     total = sum(shares)
 
@@ -120,7 +122,7 @@ async def until_shared(programs: Sequence[Program], shares: Sequence[int]) -> No
         sizes = sorted(map(len, served))
         return sizes == sorted(shares) and len(set[str]().union(*served)) == total
 
-    await until_health(is_so, f"shares of {shares}, but {[p.areas() for p in programs]}")
+    await until_health(is_so, f"shares of {shares}", within_s)
 
 
 def order_of(name: str, number: int) -> dict[str, Any]:
@@ -153,6 +155,10 @@ class Trading:
             self.longest[area] = max(self.longest.get(area, 0.0), gap)
             await asyncio.sleep(pause_s)
 
+    def count(self) -> int:
+        """Return how many orders were accepted."""
+        return sum(map(len, self.answered.values()))
+
     async def check(self, redis_url: str) -> int:
         """Check that each answered order is in the journal once; return how many there are."""
         for area, answered in self.answered.items():
@@ -166,7 +172,7 @@ class Trading:
             assert max(counts.values()) == 1, "none is doubled"
             written = {each.client_order_id: each.order_id for each in accepted}
             assert answered.items() <= written.items(), "none is lost"
-        return sum(map(len, self.answered.values()))
+        return self.count()
 
 
 @contextlib.asynccontextmanager
