@@ -3,10 +3,10 @@
 Real processes ``serve --standby``, mosquitto and Redis (``appendfsync always``) on this machine.
 Two customers trade in each area all the time; in the end each answered order must be in the
 journal once, and no report may be missing.  A silence is the longest time between two answers in an
-area, the pause of its customers included.  Memory is the proportional set size, processor time that
-of the process.  Bounded in areas and time: some minutes.
+area, the pause of its customers included.  Memory is what a process has for itself.  Bounded in
+areas and time: some minutes.
 
-Run: ``python benchmarks/bench_areas.py [--areas 20] [--seconds 10]``
+Run: ``python benchmarks/bench_areas.py [--areas 20] [--seconds 10] [--network bundled:lv-rural2]``
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(process: int) -> float:
-    """Proportional set size: pages that processes share count in part."""
+    """Anonymous memory: what a process has for itself, libraries not counted."""
     for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Anonymous:"):
             return int(line.split()[1]) / 1024
-    raise LookupError("Pss")
+    raise LookupError("Anonymous")
 
 
 def processor_s(process: int) -> float:
@@ -55,9 +55,8 @@ def processor_s(process: int) -> float:
     return (int(words[11]) + int(words[12])) / TICKS
 
 
-async def cost(program: Program, seconds: float) -> tuple[float, float]:
-    """Return MB, and processor time in ms of each second."""
-    number = program.process.pid
+async def cost(number: int, seconds: float) -> tuple[float, float]:
+    """Return MB of a process, and its processor time in ms of each second."""
     begun, began = processor_s(number), time.monotonic()
     await asyncio.sleep(seconds)
     used = (processor_s(number) - begun) / (time.monotonic() - began)
@@ -81,12 +80,12 @@ def shares(count: int, processes: int) -> list[int]:
 
 
 class Bench:
-    def __init__(self, folder: Path, areas: int, seconds: float, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, chosen: argparse.Namespace, stack: ExitStack) -> None:
         self.folder = folder
-        self.seconds = seconds
+        self.seconds: float = chosen.seconds
         self.stack = stack
-        self.areas = [f"area-{number:02}" for number in range(areas)]
-        self.scenarios = write_scenarios(folder, self.areas)
+        self.areas = [f"area-{number:02}" for number in range(chosen.areas)]
+        self.scenarios = write_scenarios(folder, self.areas, chosen.network, chosen.intervals)
         self.broker = stack.enter_context(Mosquitto(folder))
         self.redis = stack.enter_context(RedisServer(folder))
         self.started = 0
@@ -96,6 +95,7 @@ class Bench:
         environment = {
             "DOE_MQTT_URL": f"mqtt://127.0.0.1:{self.broker.port}",
             "DOE_REDIS_URL": self.redis.url,
+            "DOE_LOG_LEVEL": "error",
         }
         data = self.folder / f"data-{self.started}"
         program = Program(scenarios or self.scenarios, data, environment)
@@ -106,17 +106,20 @@ class Bench:
         """Measure one area, all areas, and all areas beside a second process."""
         alone = self.start(self.scenarios[:1])
         await until_shared([alone], [1], WITHIN_S)
-        base = await cost(alone, self.seconds)
+        base = await cost(alone.process.pid, self.seconds)
         alone.stop()
         count = len(self.areas)
         began = time.monotonic()
         first = self.start()
         await until_shared([first], [count], WITHIN_S)
         show(f"start of a process with {count} areas", f"{time.monotonic() - began:.1f} s")
-        owns = await cost(first, self.seconds)
+        owns = await cost(first.process.pid, self.seconds)
         second = self.start()
         await until_shared([first, second], shares(count, 2), WITHIN_S)
-        shared = await cost(second, self.seconds)
+        numbers = (second.process.pid, self.broker.number, self.redis.number)
+        shared, broker, redis = await asyncio.gather(
+            *(cost(each, self.seconds) for each in numbers)
+        )
         own, followed = shares(count, 2)[1], shares(count, 2)[0]
         show("", "MB", "ms of processor a s")
         show("a process with one idle area", *(f"{each:.1f}" for each in base))
@@ -127,6 +130,8 @@ class Bench:
             for one, each, both in zip(base, owned, shared, strict=True)
         ]
         show("each area that is followed, idle", *(f"{each:.2f}" for each in rest))
+        for name, (_, used) in (("broker", broker), ("Redis", redis)):
+            show(f"{name}, for each area of two processes", "", f"{used / count:.2f}")
         return [first, second]
 
     async def moves(self, programs: list[Program]) -> None:
@@ -137,7 +142,9 @@ class Bench:
         async with trading(self.broker.port, self.areas) as trades:
             await asyncio.sleep(1.0)
             before, began = trades.count(), time.monotonic()
-            used = await asyncio.gather(*(cost(each, self.seconds) for each in programs))
+            used = await asyncio.gather(
+                *(cost(each.process.pid, self.seconds) for each in programs)
+            )
             rate = (trades.count() - before) / (time.monotonic() - began)
             total = sum(each for _, each in used)
             show("while customers trade", f"{rate:.0f} orders/s", f"{total:.0f} ms a s, all three")
@@ -186,20 +193,25 @@ class Bench:
         for each in programs:
             assert each.stop() == 0
 
-    async def run(self) -> None:
-        await self.moves(await self.costs())
+    async def run(self, *, only_costs: bool) -> None:
+        programs = await self.costs()
+        if not only_costs:
+            await self.moves(programs)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--areas", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--network", default="pandapower:simple_four_bus_system")
+    parser.add_argument("--intervals", type=int, default=2, help="open for trading in each area")
+    parser.add_argument("--only-costs", action="store_true", help="leave out the moves")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         load = os.getloadavg()[0]
         print(f"{chosen.areas} areas; load of the machine before: {load:.1f} on {os.cpu_count()}")
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(Bench(Path(folder), chosen.areas, chosen.seconds, stack).run())
+            asyncio.run(Bench(Path(folder), chosen, stack).run(only_costs=chosen.only_costs))
 
 
 if __name__ == "__main__":

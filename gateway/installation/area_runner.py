@@ -108,6 +108,11 @@ class AreaRunner:
         """Name of the area."""
         return self._setup.scenario.area
 
+    @property
+    def serves(self) -> bool:
+        """Whether this process serves the area."""
+        return self._service is not None
+
     def stop(self) -> None:
         """Let it end gracefully; safe in a signal handler."""
         self._stopped.set()
@@ -120,11 +125,18 @@ class AreaRunner:
         if give and self._service is not None:
             self._given.set()
 
+    @property
+    def is_catching_up(self) -> bool:
+        """Whether it rebuilds the state of the area from the journal of another process."""
+        return self._service is None and self._standby is None and not self._is_pausing
+
     def readiness(self) -> Readiness:
         """Return whether this process could serve the area now."""
-        if self._service is None and (self._standby is None or self._is_pausing):
+        if self._service is not None:
+            return Readiness.READY
+        if self._standby is None or self._is_pausing:
             return Readiness.AWAY
-        is_reluctant = self._service is None and time.monotonic() < self._reluctant_until
+        is_reluctant = time.monotonic() < self._reluctant_until
         return Readiness.RELUCTANT if is_reluctant else Readiness.READY
 
     def health(self) -> dict[str, Any]:
@@ -257,7 +269,7 @@ class AreaRunner:
                 self._note_start(journal)
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            service.stop()
+            service.stop(snapshot=not self._setup.is_shared)
             for task in (opening, ready, stop, give):
                 task.cancel()
             await asyncio.wait({*tasks, ready})

@@ -24,7 +24,7 @@ class Readiness(IntEnum):
     AWAY = 0
     """It does not follow the area's journal yet."""
     RELUCTANT = 1
-    """It follows, and has failed to serve lately: it does where no other process would."""
+    """It follows, and is busy or has failed lately: it serves where no other process would."""
     READY = 2
     """It serves the area, or follows it up to the last entry."""
 

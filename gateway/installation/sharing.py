@@ -84,15 +84,30 @@ class Sharing:
     async def _look(self, board: MemberBoard) -> None:
         moment = time.monotonic()
         if moment - self._announced_at >= self._lease_s / _ANNOUNCE_PARTS:
-            await board.announce(word_of([self._runners[each].readiness() for each in self._areas]))
+            mine = self._readiness()
+            await board.announce(word_of([mine[each] for each in self._areas]))
             self._announced_at = moment
         seen = await board.look()
         members = {name: self._read(word) for name, word in seen.members.items()}
-        members[self._name] = {name: each.readiness() for name, each in self._runners.items()}
+        members[self._name] = self._readiness()
         owners = {name: each.owner for name, each in seen.areas.items()}
         decision = self._turns.decide(members, owners, moment)
         for name, runner in self._runners.items():
             runner.note(seen.areas[name], take=name in decision.take, give=name == decision.give)
+
+    def _readiness(self) -> dict[str, Readiness]:
+        """Return for which areas this process is ready.
+
+        While it rebuilds the state of an area, its loop is busy: then it takes what no other
+        process would, and is given nothing.
+        """
+        found = {name: each.readiness() for name, each in self._runners.items()}
+        if any(each.is_catching_up for each in self._runners.values()):
+            return {
+                name: kind if self._runners[name].serves else min(kind, Readiness.RELUCTANT)
+                for name, kind in found.items()
+            }
+        return found
 
     def _read(self, word: str) -> dict[str, Readiness]:
         found = readiness_of(word, len(self._areas))

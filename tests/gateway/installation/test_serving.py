@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -180,6 +181,37 @@ async def test_a_process_that_shares_takes_all_areas_where_it_is_alone(
         await run.until(north=True, south=True)
     with Redis.from_url(servers[1].url) as redis:
         assert not redis.keys("*:members:*"), "it has said that it ends"
+
+
+@contextlib.contextmanager
+def cluster_node(folder: Path) -> Iterator[RedisServer]:
+    """Run a node of a Redis Cluster that has all hash slots."""
+    node = RedisServer(folder, "--appendonly", "yes", "--appendfsync", "always")
+    while node.port > 55_000:  # the cluster's own port is 10,000 above
+        node.port = free_port()
+    node._options += ("--cluster-enabled", "yes")
+    with node, Redis.from_url(node.url) as redis:
+        redis.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+        deadline = time.monotonic() + 20
+        while b"cluster_state:ok" not in redis.execute_command("CLUSTER", "INFO"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield node
+
+
+async def test_areas_are_served_on_the_node_of_a_cluster_that_has_their_slots(
+    scenarios: list[Scenario], tmp_path: Path
+) -> None:
+    with Mosquitto(tmp_path) as broker, cluster_node(tmp_path) as node:
+        async with running(scenarios, settings_for((broker, node), tmp_path, standby=True)) as run:
+            await run.until(north=True, south=True)
+            await trades(broker, "south", 1)
+            with Redis.from_url(node.url) as redis:
+                slots = {
+                    redis.execute_command("CLUSTER", "KEYSLOT", key)
+                    for key in redis.keys("*{south}*")
+                }
+            assert len(slots) == 1, "an area has one slot"
 
 
 async def test_servers_that_are_not_there_end_the_process(

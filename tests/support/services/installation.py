@@ -31,7 +31,7 @@ from gateway.transport.participant_client import ParticipantClient
 SCENARIO = """
 area = "{area}"
 [network]
-source = "pandapower:simple_four_bus_system"
+source = "{network}"
 [interface]
 voltage_min_pu = 0.98
 voltage_max_pu = 1.04
@@ -43,7 +43,7 @@ bakery = ["load:0"]
 mill = ["load:1"]
 [intervals]
 start = {start}
-count = 2
+count = {intervals}
 [market]
 opening_minutes = 10080
 """
@@ -51,12 +51,20 @@ opening_minutes = 10080
 BEGIN = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=3)
 
 
-def write_scenarios(folder: Path, areas: Sequence[str]) -> list[Path]:
-    """Write a scenario of a small network for each area."""
+def write_scenarios(
+    folder: Path,
+    areas: Sequence[str],
+    network: str = "pandapower:simple_four_bus_system",
+    intervals: int = 2,
+) -> list[Path]:
+    """Write a scenario for each area, by default of a small network."""
     found = []
     for area in areas:
         path = folder / f"{area}.toml"
-        path.write_text(SCENARIO.format(area=area, start=f"{BEGIN:%Y-%m-%dT%H:%M:%SZ}"))
+        start = f"{BEGIN:%Y-%m-%dT%H:%M:%SZ}"
+        path.write_text(
+            SCENARIO.format(area=area, network=network, intervals=intervals, start=start)
+        )
         found.append(path)
     return found
 
