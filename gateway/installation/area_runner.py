@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -42,6 +43,7 @@ _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 """Seconds before an area is started anew, at first and at most."""
 _LEAST_RELUCTANCE_S, _MOST_RELUCTANCE_S = 10.0, 600.0
 """Seconds after a failure in which other processes serve the area rather than this one."""
+_BEHIND_S = 1.0  # a follower that was not up to date for so long has to catch up
 _SERVED_WELL_S = 60.0  # an area that was served for so long has not failed again
 
 
@@ -100,6 +102,7 @@ class AreaRunner:
         self._served_from: float | None = None
         self._pause_s = _SHORTEST_PAUSE_S
         self._is_pausing = False
+        self._current_at = -math.inf
         self._reluctance_s = 0.0
         self._reluctant_until = 0.0
 
@@ -107,11 +110,6 @@ class AreaRunner:
     def area(self) -> str:
         """Name of the area."""
         return self._setup.scenario.area
-
-    @property
-    def serves(self) -> bool:
-        """Whether this process serves the area."""
-        return self._service is not None
 
     def stop(self) -> None:
         """Let it end gracefully; safe in a signal handler."""
@@ -127,16 +125,25 @@ class AreaRunner:
 
     @property
     def is_catching_up(self) -> bool:
-        """Whether it rebuilds the state of the area from the journal of another process."""
-        return self._service is None and self._standby is None and not self._is_pausing
+        """Whether it is behind the journal of another process."""
+        if self._is_pausing or self._owns:
+            return False
+        return time.monotonic() - self._current_at > _BEHIND_S
+
+    @property
+    def _owns(self) -> bool:
+        """Whether it serves the area, and its lease was not seen in other hands."""
+        seen = self._seen
+        is_lost = seen is not None and seen.owner not in (None, self._setup.owner)
+        return self._service is not None and not is_lost
 
     def readiness(self) -> Readiness:
         """Return whether this process could serve the area now."""
-        if self._service is not None:
+        if self._owns:
             return Readiness.READY
-        if self._standby is None or self._is_pausing:
+        if self._standby is None or self._is_pausing or self._service is not None:
             return Readiness.AWAY
-        is_reluctant = time.monotonic() < self._reluctant_until
+        is_reluctant = self.is_catching_up or time.monotonic() < self._reluctant_until
         return Readiness.RELUCTANT if is_reluctant else Readiness.READY
 
     def health(self) -> dict[str, Any]:
@@ -213,8 +220,12 @@ class AreaRunner:
                 if seen is not None and seen != applied:
                     await standby.catch_up(journal, seen.published)
                     applied, self._standby = seen, standby
-                elif seen is not None and self._may_take:
-                    return
+                    self._current_at = time.monotonic()
+                    continue
+                if seen is not None:
+                    self._current_at = time.monotonic()
+                    if self._may_take:
+                        return
                 self._looked.clear()
                 await self._looked.wait()
 

@@ -17,6 +17,7 @@ from gateway.journal.members import MemberBoard
 _LOG = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.05  # a free lease, and a new entry of another's journal, is seen so soon
 _ANNOUNCE_PARTS = 4  # announcements within the time of a lease
+_PATIENCE_LEASES = 2.0  # leases in which the process whose turn it is must have taken an area
 _PAUSE_S = 1.0  # after a look that failed
 
 
@@ -46,7 +47,7 @@ class Sharing:
         self._areas = sorted(self._runners)
         self._lease_s = lease_s
         self._failures = failures
-        self._turns = Turns(name, lease_s)
+        self._turns = Turns(name, _PATIENCE_LEASES * lease_s)
         self._announced_at = 0.0
         self._stopped = asyncio.Event()
 
@@ -82,18 +83,17 @@ class Sharing:
                 await board.leave()
 
     async def _look(self, board: MemberBoard) -> None:
-        moment = time.monotonic()
-        if moment - self._announced_at >= self._lease_s / _ANNOUNCE_PARTS:
-            mine = self._readiness()
-            await board.announce(word_of([mine[each] for each in self._areas]))
-            self._announced_at = moment
-        seen = await board.look()
+        seen, moment = await board.look(), time.monotonic()
         members = {name: self._read(word) for name, word in seen.members.items()}
         members[self._name] = self._readiness()
         owners = {name: each.owner for name, each in seen.areas.items()}
         decision = self._turns.decide(members, owners, moment)
         for name, runner in self._runners.items():
             runner.note(seen.areas[name], take=name in decision.take, give=name == decision.give)
+        if moment - self._announced_at >= self._lease_s / _ANNOUNCE_PARTS:
+            mine = self._readiness()
+            await board.announce(word_of([mine[each] for each in self._areas]))
+            self._announced_at = moment
 
     def _readiness(self) -> dict[str, Readiness]:
         """Return for which areas this process is ready.
@@ -103,10 +103,7 @@ class Sharing:
         """
         found = {name: each.readiness() for name, each in self._runners.items()}
         if any(each.is_catching_up for each in self._runners.values()):
-            return {
-                name: kind if self._runners[name].serves else min(kind, Readiness.RELUCTANT)
-                for name, kind in found.items()
-            }
+            return {name: min(kind, Readiness.RELUCTANT) for name, kind in found.items()}
         return found
 
     def _read(self, word: str) -> dict[str, Readiness]:
