@@ -167,9 +167,15 @@ class Bench:
             began = time.monotonic()
             added = self.start()
             programs = [*others, added]
+            known = ("serves", "standby_at_entry")
+            await until_health(
+                lambda: sum(len(added.areas(each)) for each in known) == count, "it follows"
+            )
+            show("added: it follows all", f"{time.monotonic() - began:.1f} s")
+            began = time.monotonic()
             await until_shared(programs, shares(count, 3), WITHIN_S)
             moved = added.areas()
-            show("added: fair shares, its start included", f"{time.monotonic() - began:.1f} s")
+            show("then: fair shares", f"{time.monotonic() - began:.1f} s")
             await asyncio.sleep(1.0)
             show(f"silence, {len(moved)} areas that moved", silences(trades, moved))
             show("silence, the others", silences(trades, set(self.areas) - moved))

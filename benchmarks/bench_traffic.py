@@ -11,6 +11,7 @@ Run: ``python benchmarks/bench_traffic.py [--intervals 8] [--orders 1]``
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -48,6 +49,7 @@ injection_w = 30000
 withdrawal_w = 30000
 """
 OPEN = 4  # intervals at a time
+FOLLOWED = 10  # copies of the state, to see what one takes
 DEPTH_AFTER = 5  # orders between two looks at the books, which go by the clock
 QUARTER = timedelta(minutes=15)
 BEGIN = datetime(2096, 6, 1, 12, tzinfo=UTC)
@@ -129,6 +131,15 @@ def run(traffic: Traffic, limits: InterfaceLimits, intervals: int, orders: int) 
     traffic.out(traffic.core.publisher.envelopes.confirmations(len(traffic.market.terms), now))
 
 
+def own_octets() -> int:
+    """Memory that this process has for itself."""
+    gc.collect()
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError("Anonymous")
+
+
 def show(name: str, count: int, octets: int) -> None:
     print(f"{name:32} {count:>9,} {octets:>12,} {octets / max(count, 1):>9,.0f}")
 
@@ -162,7 +173,11 @@ def main() -> None:
     (envelope, *_) = core.publisher.envelopes.confirmations(1, BEGIN)
     show("a heartbeat", 1, len(session.payload))
     show("an envelope message", 1, len(envelope.payload))
-    show("the state, as a snapshot", 1, len(core.snapshot().state))
+    snapshot = core.snapshot()
+    show("the state, as a snapshot", 1, len(snapshot.state))
+    before = own_octets()
+    followed = [JournaledExchange(market, snapshot) for _ in range(FOLLOWED)]
+    show("the state, in memory", len(followed), own_octets() - before)
 
 
 if __name__ == "__main__":
