@@ -41,6 +41,7 @@ _LOG = logging.getLogger(__name__)
 _RETRY_FOR_S = 5.0  # an exchange that has waited so long for its journal says that it is offline
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
 """Seconds before an area is started anew, at first and at most."""
+_CONNECT_WITHIN_S = 5.0  # a process that does not reach the broker leaves the area to another
 _LEAST_RELUCTANCE_S, _MOST_RELUCTANCE_S = 10.0, 600.0
 """Seconds after a failure in which other processes serve the area rather than this one."""
 _BEHIND_S = 1.0  # a follower that was not up to date for so long has to catch up
@@ -225,6 +226,7 @@ class AreaRunner:
                 if seen is not None:
                     self._current_at = time.monotonic()
                     if self._may_take:
+                        self._may_take = False  # until the next look: another may be quicker
                         return
                 self._looked.clear()
                 await self._looked.wait()
@@ -241,7 +243,7 @@ class AreaRunner:
             )
             transport = await stack.enter_async_context(
                 MqttTransport(
-                    covered(setup.mqtt, setup.market.rules),
+                    self._mqtt(),
                     topics.incoming,
                     will=last_will(topics),
                     ignore_retained=True,
@@ -264,6 +266,13 @@ class AreaRunner:
             if journal.published_sequence >= service.core.sequence:
                 # It goes on following from here: the broker has everything.
                 self._standby = Standby(setup.market, service.core)
+
+    def _mqtt(self) -> MqttSettings:
+        """Return the settings of the connection; where others may serve, it is not tried long."""
+        found = covered(self._setup.mqtt, self._setup.market.rules)
+        if not self._setup.is_shared:
+            return found
+        return replace(found, connect_within_s=min(found.connect_within_s, _CONNECT_WITHIN_S))
 
     async def _run_service(self, service: Service, journal: str) -> None:
         """Run a service until it ends, or this process stops it."""

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,13 @@ from gateway.installation import area_runner
 from gateway.installation.failures import Failures
 from gateway.installation.intervals import open_intervals
 from gateway.installation.serving import Served, health_of, serve
+from gateway.journal.redis_journal import RedisJournal
+from gateway.messages.topics import Topics
 from gateway.operations.serve_settings import ServeSettings, read_settings
 from gateway.operations.server_places import ServerPlaces, open_broker, participants_in
 from gateway.scenario.loading import load_scenario
 from gateway.scenario.scenario import Scenario
+from gateway.service.core import ExchangeSetup, recover
 from gateway.transport.mqtt_client import MqttSettings
 
 AREAS = ("north", "south")
@@ -181,6 +184,52 @@ async def test_a_process_that_shares_takes_all_areas_where_it_is_alone(
         await run.until(north=True, south=True)
     with Redis.from_url(servers[1].url) as redis:
         assert not redis.keys("*:members:*"), "it has said that it ends"
+
+
+async def test_an_area_goes_to_another_process_and_comes_back(
+    scenarios: list[Scenario], servers: tuple[Mosquitto, RedisServer], tmp_path: Path
+) -> None:
+    """What it goes on from, after it has given the area back, is the state of the journal."""
+    broker, redis = servers
+    areas = set(AREAS)
+
+    async def served_by(run: Running) -> set[str]:
+        page = (await run.health())[1]["areas"]
+        return {area for area, each in page.items() if each["serves"]}
+
+    async with AsyncExitStack() as stack:
+        customers = {}
+        for area in AREAS:
+            mine = MqttSettings("127.0.0.1", broker.port, f"{area}-bakery")
+            customers[area] = await stack.enter_async_context(client(mine, area, "bakery"))
+        one = await stack.enter_async_context(
+            running(scenarios, settings_for(servers, tmp_path / "one", standby=True))
+        )
+        await one.until(north=True, south=True)
+        for area, customer in customers.items():
+            assert (await customer.ask(order_of("bakery", 1), 0.3))["order_id"] == 1, area
+        missed = [each.missed for each in customers.values()]
+        for number in (2, 3):
+            second = settings_for(servers, tmp_path / f"two-{number}", standby=True)
+            async with running(scenarios, second) as two, asyncio.timeout(30):
+                kept: set[str] = set()
+                moved: set[str] = set()
+                while (len(kept), len(moved)) != (1, 1):
+                    await asyncio.sleep(0.02)
+                    kept, moved = await served_by(one), await served_by(two)
+                assert kept | moved == areas
+                for area, customer in customers.items():
+                    answer = await customer.ask(order_of("bakery", number), 0.3)
+                    assert answer["order_id"] == number, area
+            await one.until(north=True, south=True)
+        for area, customer in customers.items():
+            assert (await customer.ask(order_of("bakery", 4), 0.3))["order_id"] == 4, area
+        assert [each.missed for each in customers.values()] == missed, "no report is lost"
+    for area, scenario in zip(AREAS, scenarios, strict=True):
+        async with RedisJournal(redis.url, area, read_only=True) as journal:
+            market = ExchangeSetup(Topics(area), scenario.grid(), scenario.rules, scenario.terms())
+            core, _ = await recover(market, journal)
+        assert core.exchange.state.next_order_id == 5
 
 
 @contextlib.contextmanager
