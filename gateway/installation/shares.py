@@ -153,7 +153,7 @@ class Turns:
         return Decision(take, next(mine, None) if self._is_quiet(moment) else None)
 
     def _planned(self, members: Members, owners: Mapping[str, str | None]) -> dict[str, str]:
-        seen = (members, owners, set(self._slow))
+        seen = (dict(members), dict(owners), set(self._slow))
         if seen != self._seen:
             self._plan, self._seen = targets(members, owners, frozenset(self._slow)), seen
         return self._plan

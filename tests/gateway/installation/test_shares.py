@@ -85,15 +85,20 @@ def test_areas_go_to_those_who_can_serve_them(
     members, owners = case
     kind = st.sampled_from(Readiness)
     ready = {each: {area: data.draw(kind) for area in owners} for each in members}
-    plan = targets(ready, owners)
+    passed_over = data.draw(st.sets(st.sampled_from(members)))
+    plan = targets(ready, owners, passed_over)
     for area, owner in owners.items():
-        kinds = [ready[each][area] for each in members]
+        able = {each for each in members if ready[each][area] is not Readiness.AWAY}
         if owner is not None:
-            assert area not in plan or ready[plan[area]][area] is Readiness.READY
-        elif max(kinds) is Readiness.AWAY:
+            if area in plan:
+                assert ready[plan[area]][area] is Readiness.READY
+                assert plan[area] not in passed_over
+        elif not able:
             assert area not in plan
         else:
-            assert ready[plan[area]][area] is max(kinds)
+            willing = able - passed_over or able
+            assert plan[area] in willing
+            assert ready[plan[area]][area] is max(ready[each][area] for each in willing)
 
 
 # -- processes that see each other late -----------------------------------------------------------
@@ -279,6 +284,29 @@ def test_where_all_have_failed_they_try_all_the_same() -> None:
     members = {name: everywhere(["a0"], Readiness.RELUCTANT) for name in "PQ"}
     after = settle(members, owners, P=Turns("P", LEASE_S), Q=Turns("Q", LEASE_S))
     assert after == {"a0": "P"}
+
+
+def test_a_process_waits_its_time_for_each_whose_turn_it_is() -> None:
+    """Q has died; R comes just before Q is passed over, and has its own time from then on."""
+    owners: dict[str, str | None] = {"a0": None, "p0": "P", "p1": "P", "q0": "Q"}
+    ready = everywhere(list(owners))
+    turns, members = Turns("P", LEASE_S), {"P": ready, "Q": ready}
+    assert turns.decide(members, owners, 0.0) == Decision()
+    members |= {"R": ready}
+    assert turns.decide(members, owners, 0.9) == Decision()
+    for moment in (1.5, 1.9):
+        assert turns.decide(members, owners, moment) == Decision()
+    turns.decide(members, owners, 2.0)
+    members.pop("Q")  # R is passed over, and Q is known to be dead
+    assert turns.decide(members, owners, 2.1) == Decision(frozenset({"a0"}))
+
+
+def test_a_process_does_not_pass_over_itself() -> None:
+    owners: dict[str, str | None] = {"a0": None}
+    members = {name: everywhere(["a0"]) for name in "PQ"}
+    turns = Turns("P", LEASE_S)
+    for moment in range(200):
+        assert turns.decide(members, owners, moment / 2) == Decision(frozenset({"a0"}))
 
 
 def test_an_area_that_nobody_can_serve_stops_no_other_move_for_long() -> None:
