@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_market import OPENING, market, order
-from gateway_servers import Mosquitto, RedisServer, free_port
+from gateway_servers import Mosquitto, RedisServer
+from installation import BEGIN, Program, write_scenarios
 from listening import until
 from memory_ports import MemoryJournal, MemoryTransport
 
@@ -34,26 +29,6 @@ from gateway.service.standby import Standby
 from gateway.transport.mqtt_client import MqttSettings
 from gateway.transport.participant_client import ParticipantClient
 
-SCENARIO = """
-area = "north"
-[network]
-source = "pandapower:simple_four_bus_system"
-[interface]
-voltage_min_pu = 0.98
-voltage_max_pu = 1.04
-[capacity]
-injection_w = 20000
-withdrawal_w = 20000
-[participants]
-bakery = ["load:0"]
-[intervals]
-start = {start}
-count = 2
-[market]
-opening_minutes = 10080
-"""
-# Days ahead, so that the gate stays open during the test.
-BEGIN = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=3)
 MADE = market("area")
 
 
@@ -137,57 +112,27 @@ async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> N
     assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
 
 
-class Program:
-    """A running ``serve --standby``."""
-
-    def __init__(self, scenario: Path, name: str, environment: dict[str, str]) -> None:
-        self.port = free_port()
-        program = str(Path(sys.executable).with_name("doe-exchange"))
-        options = ("--standby", "--data", str(scenario.parent / name))
-        self.process = subprocess.Popen(
-            [program, "serve", str(scenario), "--metrics-port", str(self.port), *options],
-            stdout=subprocess.DEVNULL,
-            cwd=scenario.parent,
-            env=os.environ | environment,
-        )
-
-    def health(self) -> dict[str, Any]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as page:
-                found: dict[str, Any] = json.loads(page.read())
-        except urllib.error.HTTPError as error:
-            found = json.loads(error.read())
-        except OSError:
-            return {}
-        return found
-
-    def wait_for(self, name: str, within_s: float = 60.0) -> None:
-        deadline = time.monotonic() + within_s
-        while not self.health().get(name):
-            assert time.monotonic() < deadline, f"{name} is never true: {self.health()}"
-            time.sleep(0.02)
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
+def wait_for(program: Program, name: str, within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not program.areas(name):
+        assert time.monotonic() < deadline, f"{name} is never true: {program.health()}"
+        time.sleep(0.02)
 
 
 @contextmanager
 def programs(tmp_path: Path) -> Iterator[tuple[Program, Program, Mosquitto, RedisServer]]:
-    scenario = tmp_path / "scenario.toml"
-    scenario.write_text(SCENARIO.format(start=f"{BEGIN:%Y-%m-%dT%H:%M:%SZ}"))
+    scenarios = write_scenarios(tmp_path, ["north"])
     with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis, ExitStack() as stack:
         environment = {
             "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
             "DOE_REDIS_URL": redis.url,
         }
-        first = Program(scenario, "one", environment)
+        first = Program(scenarios, tmp_path / "one", environment)
         stack.callback(first.end)
-        first.wait_for("serves")
-        second = Program(scenario, "two", environment)
+        wait_for(first, "serves")
+        second = Program(scenarios, tmp_path / "two", environment)
         stack.callback(second.end)
-        second.wait_for("standby_at_entry")
+        wait_for(second, "standby_at_entry")
         yield first, second, broker, redis
 
 
@@ -211,7 +156,7 @@ async def test_a_standby_takes_over_after_a_kill_and_after_a_stop(tmp_path: Path
                 numbers.append(answer["order_id"])
             assert second.health()["serves"]
             first.process.send_signal(signal.SIGCONT)
-            await asyncio.to_thread(first.wait_for, "standby_at_entry")
+            await asyncio.to_thread(wait_for, first, "standby_at_entry")
             for k in range(20, 30):
                 answer = await bakery.ask(sell(k), again_after_s=0.3)
                 numbers.append(answer["order_id"])
