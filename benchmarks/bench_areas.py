@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import signal
 import statistics
 import sys
 import tempfile
@@ -107,7 +106,7 @@ class Bench:
         alone = self.start(self.scenarios[:1])
         await until_shared([alone], [1], WITHIN_S)
         base = await cost(alone.process.pid, self.seconds)
-        alone.stop()
+        alone.finish()
         count = len(self.areas)
         began = time.monotonic()
         first = self.start()
@@ -183,13 +182,13 @@ class Bench:
             stopped, *others = programs
             lost = stopped.areas()
             trades.longest.clear()
-            stopped.process.send_signal(signal.SIGSTOP)
+            stopped.pause()
             await until_shared(others, shares(count, 2), WITHIN_S)
             await asyncio.sleep(1.0)
             show(f"stands still with {len(lost)}: silence", silences(trades, lost))
             trades.longest.clear()
             began = time.monotonic()
-            stopped.process.send_signal(signal.SIGCONT)
+            stopped.go_on()
             await until_shared(programs, shares(count, 3), WITHIN_S)
             show("it goes on: fair shares", f"{time.monotonic() - began:.1f} s")
             await asyncio.sleep(1.0)
@@ -197,7 +196,7 @@ class Bench:
         answered = await trades.check(self.redis.url)
         show("answered orders: none lost, none doubled", f"{answered:,}")
         for each in programs:
-            assert each.stop() == 0
+            assert each.finish() == 0
 
     async def run(self, *, only_costs: bool) -> None:
         programs = await self.costs()

@@ -1,7 +1,7 @@
 """Run market days with faults in virtual time, and print those that break a promise, shortened.
 
 Run: ``python tools/simulate_days.py [--days 1000] [--seed 0] [--workers 2]``.  A day is decided by
-its script (``tests/support/simulation/simulated_day.py``): what is printed becomes a test.
+its script (``tests/support/simulation/simulated_faults.py``): what is printed becomes a test.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -19,21 +20,22 @@ sys.path += [str(ROOT)] + [
     str(ROOT / "tests" / "support" / folder)
     for folder in ("grids", "markets", "oracles", "services", "simulation")
 ]
+sys.path.append(str(ROOT / "tests"))
 
-from simulated_day import Script, SimulatedDay, broken, shortened
+from simulated_day import SimulatedDay, broken
+from simulated_faults import Script, shortened
 
 
-def tried(seed: int) -> tuple[int, Counter[str], str]:
-    """Run the day of a seed; return its journal entries, its faults, and what it breaks."""
+def tried(seed: int) -> tuple[Script, int, str]:
+    """Run the day of a seed; return its script, its journal entries, and what it breaks."""
     logging.disable(logging.CRITICAL)
     script = Script.drawn(seed)
-    faults = Counter(fault.kind for fault in script.faults)
     day = SimulatedDay(script)
     said = broken(day)
     if said is None:
-        return day.entries, faults, ""
+        return script, day.entries, ""
     short = shortened(script, lambda each: broken(SimulatedDay(each)) is not None)
-    return day.entries, faults, f"{short}\n  {broken(SimulatedDay(short))}"
+    return script, day.entries, f"{short}\n  {broken(SimulatedDay(short))}"
 
 
 def main() -> int:
@@ -44,15 +46,21 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     entries, faults, bad = 0, Counter[str](), 0
+    days_with, networks, began = Counter[str](), 0, time.monotonic()
     with ProcessPoolExecutor(given.workers) as pool:
-        for count, kinds, said in pool.map(tried, range(given.seed, given.seed + given.days)):
+        for script, count, said in pool.map(tried, range(given.seed, given.seed + given.days)):
+            kinds = [fault.kind for fault in script.faults]
             entries += count
-            faults += kinds
+            networks += script.network
+            faults.update(kinds)
+            days_with.update(set(kinds))
             if said:
                 bad += 1
                 print(said, flush=True)
     print(f"{given.days:,} days, {entries:,} journal entries, {faults.total():,} faults:")
-    print("  " + ", ".join(f"{kind} {count:,}" for kind, count in faults.most_common()))
+    for kind, count in faults.most_common():
+        print(f"  {kind}: {count:,} in {days_with[kind]:,} days")
+    print(f"  {networks:,} days on a feeder with AC power flow; {time.monotonic() - began:,.0f} s")
     print(f"  {bad} days break a promise")
     return int(bad > 0)
 

@@ -248,6 +248,8 @@ class AreaRunner:
                     will=last_will(topics),
                     ignore_retained=True,
                     payload_at_most=KEPT_REQUEST_BYTES,
+                    # A former writer that goes on after a pause would publish an older state.
+                    may_publish=lambda: journal.renew(0),
                 )
             )
             service = Service(

@@ -13,10 +13,10 @@ import math
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
-from gateway.errors import BrokerRefusedError, TransportError
+from gateway.errors import BrokerRefusedError, GatewayError, TransportError
 from gateway.ports import Incoming, Outgoing
 from gateway.transport.mqtt_client import (
     ConnectionRefusedByBrokerError,
@@ -66,6 +66,10 @@ class MqttTransport:
     on_connected
         Called whenever a broker has accepted a connection; the messages that it returns go out
         first, before those that wait.
+    may_publish
+        Awaited before each connection, and again when the broker has accepted it, before anything
+        is published on it.  Raises a :class:`gateway.errors.GatewayError` where another process may
+        have taken this one's place: then the connection is not made, or ends at once.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class MqttTransport:
         ignore_retained: bool = False,
         payload_at_most: int | None = None,
         on_connected: Callable[[], Sequence[Outgoing]] = tuple,
+        may_publish: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._settings = settings
         self._subscriptions = tuple(subscriptions)
@@ -84,6 +89,8 @@ class MqttTransport:
         self._ignore_retained = ignore_retained
         self._payload_at_most = payload_at_most
         self._on_connected = on_connected
+        self._may_publish = may_publish
+        self._publishing: MqttConnection | None = None  # the connection on which it may
         self._subscribing = asyncio.Lock()
         self._tls = ssl.create_default_context() if settings.tls else None
         self._handlers = Handlers(
@@ -220,8 +227,8 @@ class MqttTransport:
 
     def _pump(self) -> None:
         """Write messages, as many as the broker and the write buffer take."""
-        link = self._link
-        if link is None or not link.is_up:
+        link = self._publishing
+        if link is None or link is not self._link or not link.is_up:
             return
         while link.writable and (packets := self._publications.next_packets()):
             link.write(packets)
@@ -306,7 +313,13 @@ class MqttTransport:
         """Keep one connection until it is over; return why it is."""
         try:
             will = self._will() if callable(self._will) else self._will
+            if self._may_publish is not None:
+                await self._may_publish()
             answer = await link.open(will)
+            if self._may_publish is not None:
+                # Who takes this one's place connects after that, and so ends this connection.
+                await self._may_publish()
+            self._publishing = link
             await self._subscribe(link, first if answer.session_present else asyncio.Event())
             first.set()
             self._pump()
@@ -331,6 +344,10 @@ class MqttTransport:
             return str(error)
         except TransportError as error:
             return str(error)
+        except GatewayError as replaced:
+            if not first.is_set():
+                raise
+            return str(replaced)
         except Exception as bug:
             if not first.is_set():
                 raise TransportError(f"no connection to the MQTT broker: {bug!r}") from bug

@@ -2,6 +2,10 @@
 
 A device keeps to the envelope of the running interval while the exchange confirms it, and returns
 to the fallback when it has heard nothing for too long.  The fallback lies inside every envelope.
+
+Only a final envelope counts.  Before the gate closes, the limits may have been sold since a device
+heard them last: together with the limits of those who bought them they would not be secure.  So
+whatever devices have missed, each keeps to the final envelope or to its fallback.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ class LimitSource(StrEnum):
     """The envelope of the running interval is confirmed."""
     NOT_CONFIRMED = "not confirmed"
     """The fallback: the last confirmation of the running interval's envelope is too old."""
+    NOT_FINAL = "not final"
+    """The fallback: the envelope of the running interval is not known to be final."""
     NO_INTERVAL = "no interval"
     """The fallback: there is no envelope for this moment."""
 
@@ -94,7 +100,7 @@ class PointEnvelopes:
         return None if heard is None else heard.message
 
     def take(self, content: dict[str, Any]) -> bool:
-        """Take a message; return whether limits changed.  An older one is passed over.
+        """Take a message; return whether limits changed, or became final.  An older one is no news.
 
         Raises
         ------
@@ -142,6 +148,8 @@ class PointEnvelopes:
             moment >= running.holds_until or self._clock() >= self._heard[running.start].expires_at
         ):
             source, until = LimitSource.NOT_CONFIRMED, None
+        elif not running.final:
+            source, until = LimitSource.NOT_FINAL, None
         else:
             return LimitsNow(
                 running.injection_limit_w,
@@ -165,4 +173,4 @@ def _follows(message: EnvelopeMessage, before: EnvelopeMessage) -> bool:
 
 def _limits_of(message: EnvelopeMessage) -> tuple[Any, ...]:
     limits = message.injection_limit_w, message.withdrawal_limit_w
-    return message.end, *limits, message.fallback
+    return message.end, *limits, message.final, message.fallback

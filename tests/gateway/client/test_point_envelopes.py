@@ -34,7 +34,7 @@ def message(
         "withdrawal_limit_w": limit_w + 1,
         "injection_bottleneck": "line:1",
         "withdrawal_bottleneck": "line:1",
-        "final": quarter == 0,
+        "final": True,
         "version": version,
         "issued_at": text(NOON),
         "confirmed_at": text(confirmed),
@@ -78,6 +78,15 @@ def test_the_envelope_holds_while_it_is_confirmed() -> None:
     assert not device.take(message(2, 800, 60, 1))
     assert device.limits(at(900)).injection_limit_w == 60
     assert device.limits(at(900)).until == at(1100)
+
+
+def test_an_envelope_that_may_still_be_sold_is_not_kept_to() -> None:
+    device = PointEnvelopes("load:0", Clock())
+    device.take(message(1, 0, 50, final=False))
+    assert device.limits(at(10)).source is LimitSource.NOT_FINAL
+    assert device.limits(at(10)).injection_limit_w == FALLBACK["injection_limit_w"]
+    assert device.take(message(2, 10, 50)), "these limits count from now on"
+    assert device.limits(at(10)).source is LimitSource.ENVELOPE
 
 
 def test_an_interval_that_is_over_is_forgotten() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -35,12 +34,12 @@ async def test_areas_move_to_those_who_live_and_nothing_is_lost_or_doubled(tmp_p
             await until_health(lambda: len(two.areas() | three.areas()) == 6, "all are served")
             await until_shared([two, three, four], [2, 2, 2])
             stopped = two.areas()
-            two.process.send_signal(signal.SIGSTOP)
+            two.pause()
             await until_shared([three, four], [3, 3])
-            two.process.send_signal(signal.SIGCONT)
+            two.go_on()
             await until_health(
                 lambda: stopped <= two.areas("standby_at_entry") | two.areas(), "it follows"
             )
             await until_shared([two, three, four], [2, 2, 2])
         assert await trades.check(redis.url) > 6 * 2
-        assert [program.stop() for program in (two, three, four)] == [0, 0, 0]
+        assert [program.finish() for program in (two, three, four)] == [0, 0, 0]

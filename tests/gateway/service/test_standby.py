@@ -1,33 +1,21 @@
-"""A standby takes over from an exchange that is killed or stands still: real servers, signals."""
+"""A standby has the state of the exchange that serves, and outlives what that one does not."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
 from gateway_market import OPENING, market, order
-from gateway_servers import Mosquitto, RedisServer
-from installation import BEGIN, Program, write_scenarios
 from listening import until
 from memory_ports import MemoryJournal, MemoryTransport
 
 from gateway.errors import CorruptJournalError
-from gateway.journal.redis_journal import RedisJournal
-from gateway.messages.topics import Topics
 from gateway.ports import JournalEntry
 from gateway.service.core import JournaledExchange, recover
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from gateway.service.standby import Standby
-from gateway.transport.mqtt_client import MqttSettings
-from gateway.transport.participant_client import ParticipantClient
 
 MADE = market("area")
 
@@ -110,66 +98,3 @@ async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> N
     core = await standby.catch_up(growing, 0)
     assert core.sequence == journal.last_sequence
     assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
-
-
-def wait_for(program: Program, name: str, within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not program.areas(name):
-        assert time.monotonic() < deadline, f"{name} is never true: {program.health()}"
-        time.sleep(0.02)
-
-
-@contextmanager
-def programs(tmp_path: Path) -> Iterator[tuple[Program, Program, Mosquitto, RedisServer]]:
-    scenarios = write_scenarios(tmp_path, ["north"])
-    with Mosquitto(tmp_path) as broker, RedisServer(tmp_path) as redis, ExitStack() as stack:
-        environment = {
-            "DOE_MQTT_URL": f"mqtt://127.0.0.1:{broker.port}",
-            "DOE_REDIS_URL": redis.url,
-        }
-        first = Program(scenarios, tmp_path / "one", environment)
-        stack.callback(first.end)
-        wait_for(first, "serves")
-        second = Program(scenarios, tmp_path / "two", environment)
-        stack.callback(second.end)
-        wait_for(second, "standby_at_entry")
-        yield first, second, broker, redis
-
-
-def sell(number: int) -> dict[str, Any]:
-    return order(f"a{number}", 0, "sell", 10, "0.0100", interval=str(BEGIN))
-
-
-@pytest.mark.slow
-async def test_a_standby_takes_over_after_a_kill_and_after_a_stop(tmp_path: Path) -> None:
-    with programs(tmp_path) as (first, second, broker, redis):
-        settings = MqttSettings("127.0.0.1", broker.port, "bakery")
-        async with ParticipantClient(settings, Topics("north"), "bakery") as bakery:
-            numbers = []
-            for k in range(10):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            before = bakery.missed  # reports of the time before it listened
-            first.process.send_signal(signal.SIGSTOP)
-            for k in range(10, 20):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            assert second.health()["serves"]
-            first.process.send_signal(signal.SIGCONT)
-            await asyncio.to_thread(wait_for, first, "standby_at_entry")
-            for k in range(20, 30):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            assert second.health()["serves"], "the one that was stopped is fenced"
-            second.process.kill()
-            for k in range(30, 40):
-                answer = await bakery.ask(sell(k), again_after_s=0.3)
-                numbers.append(answer["order_id"])
-            assert first.health()["serves"]
-            assert numbers == list(range(1, 41)), "none lost, none twice"
-            assert bakery.missed == before, "no report is lost"
-        first.process.send_signal(signal.SIGTERM)
-        assert first.process.wait(20) == 0
-        async with RedisJournal(redis.url, "north", read_only=True) as journal:
-            count = len([each async for each in journal.read()])
-    assert count > 40

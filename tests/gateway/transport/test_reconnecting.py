@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from event_loops import on_each_loop
 from gateway_servers import Mosquitto, binary, cut, steal
 from listening import until
 
-from gateway.errors import TransportError
+from gateway.errors import StaleWriterError, TransportError
 from gateway.ports import Outgoing
 from gateway.transport.mqtt import MqttTransport
 
@@ -144,3 +144,58 @@ async def test_tls(secure_mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(TransportError, match="no connection"):
         async with MqttTransport(plain):
             pass
+
+
+class Lead:
+    """Who may publish: at most one of two, and nobody may ask while it cannot be said."""
+
+    def __init__(self) -> None:
+        self.name, self.asked = "first", 0
+
+    def may(self, name: str) -> Callable[[], Awaitable[None]]:
+        async def ask() -> None:
+            self.asked += 1
+            await asyncio.sleep(0.01)
+            if self.name != name:
+                raise StaleWriterError(f"{name} no longer leads")
+
+        return ask
+
+
+@on_each_loop
+async def test_a_former_writer_publishes_nothing_on_a_new_connection(
+    mosquitto: Mosquitto, area: str
+) -> None:
+    """Two of one client id end each other's connection; only who leads is heard after that."""
+    settings = replace(mosquitto.settings(f"{area}-writer"), longest_backoff_s=0.02)
+    lead = Lead()
+    heard: list[bytes] = []
+    async with (
+        asyncio.timeout(30),
+        MqttTransport(mosquitto.settings(f"{area}-reader"), [f"{area}/a"]) as reader,
+        MqttTransport(settings, may_publish=lead.may("first")) as first,
+    ):
+        await first.publish([Outgoing(f"{area}/a", b"0")])
+        lead.name = "second"
+        async with MqttTransport(settings, may_publish=lead.may("second")) as second:
+            waiting = first.publish([Outgoing(f"{area}/a", b"old", retain=True)])
+            asked = lead.asked
+            for number in range(1, 30):
+                await second.publish([Outgoing(f"{area}/a", b"%d" % number)])
+                if number % 10 == 0:
+                    second.reconnect()
+            await until(lambda: lead.asked > asked)
+            while not heard or heard[-1] != b"29":
+                messages = await reader.receive(100)
+                reader.acknowledge(messages)
+                heard += [each.payload for each in messages]
+            assert not waiting.done()
+        lead.name = "first"
+        await waiting
+    assert b"old" not in heard
+
+
+async def test_a_writer_without_a_lead_does_not_start(mosquitto: Mosquitto, area: str) -> None:
+    transport = MqttTransport(mosquitto.settings(area), may_publish=Lead().may("second"))
+    with pytest.raises(StaleWriterError, match="second no longer leads"):
+        await transport.__aenter__()

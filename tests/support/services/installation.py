@@ -5,13 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-import os
-import signal
-import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway_market import client, order
-from gateway_servers import free_port
 from killed_exchange import journaled
-from running_exchange import PROGRAM
+from served_programs import Program
 
 from exchange.vocabulary.events import OrderAccepted
 from gateway.transport.mqtt_client import MqttSettings
@@ -67,48 +60,6 @@ def write_scenarios(
         )
         found.append(path)
     return found
-
-
-class Program:
-    """A running ``serve --standby``."""
-
-    def __init__(
-        self, scenarios: Sequence[Path], data: Path, environment: dict[str, str], *options: str
-    ) -> None:
-        self.port = free_port()
-        chosen = ("--standby", "--data", str(data), "--metrics-port", str(self.port), *options)
-        self.process = subprocess.Popen(
-            [PROGRAM, "serve", *map(str, scenarios), *chosen],
-            stdout=subprocess.DEVNULL,
-            cwd=data.parent,
-            env=os.environ | environment,
-        )
-
-    def health(self) -> dict[str, Any]:
-        """Return what its health page says; nothing where it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as page:
-                found: dict[str, Any] = json.loads(page.read())
-        except urllib.error.HTTPError as error:
-            found = json.loads(error.read())
-        except OSError:
-            return {}
-        return found
-
-    def areas(self, name: str = "serves") -> set[str]:
-        """Return the areas of which its health says something, by default that it serves them."""
-        return {area for area, each in self.health().get("areas", {}).items() if each.get(name)}
-
-    def end(self) -> None:
-        """End it at once, where it has not ended."""
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> int:
-        """Let it end gracefully; return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
 
 
 async def until_health(condition: Callable[[], bool], what: str, within_s: float = 120.0) -> None:

@@ -2,7 +2,9 @@
 
 A link delivers in order and late.  When it is cut, everything on its way is lost in both
 directions; what was not confirmed goes out again on the next one, so it may come twice.  A broker
-that restarts without persistence forgets sessions and everything retained.
+that restarts without persistence forgets sessions and everything retained.  What the twin leaves
+out: quality of service 0 and 2, windows and sizes, refused packets, and a broker that comes back
+with an older state (``tests/gateway/service/test_lost_servers.py`` has that one).
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Self
 
 from listening import until
+from virtual_time import OUTSIDE
 
+from gateway.errors import GatewayError
 from gateway.messages.topics import covers
 from gateway.ports import Incoming, Outgoing
+
+DELAY_S = 0.005  # of a link, on average
 
 
 class KilledError(Exception):
@@ -34,20 +40,27 @@ class Session:
 
 
 class SimulatedBroker:
-    """The broker; ``heard`` is called with each message that it takes."""
+    """The broker; ``heard`` is called with each message that it takes, and its writer's epoch.
+
+    Attributes
+    ----------
+    delay_s
+        Mean time that a message takes on a link.
+    """
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.up = True
+        self.delay_s = DELAY_S
         self.sessions: dict[str, Session] = {}
         self.retained: dict[str, bytes] = {}
         self.links: list[SimulatedLink] = []
-        self.heard: list[Callable[[Outgoing], None]] = []
+        self.heard: list[Callable[[Outgoing, int], None]] = []
 
-    def take(self, message: Outgoing) -> None:
+    def take(self, message: Outgoing, epoch: int = 0) -> None:
         """Keep a message where it is retained, and pass it to all sessions that subscribe to it."""
         for hear in self.heard:
-            hear(message)
+            hear(message, epoch)
         if message.retain:
             self.retained[message.topic] = message.payload
             if not message.payload:
@@ -85,7 +98,15 @@ class SimulatedBroker:
 
 
 class SimulatedLink:
-    """The Transport port of one client, connected anew after each cut until it is killed."""
+    """The Transport port of one client, connected anew after each cut until it is killed.
+
+    Parameters
+    ----------
+    broker, client_id, filters, will
+        As a client has them.
+    may_publish
+        As that of :class:`gateway.transport.mqtt.MqttTransport`.
+    """
 
     def __init__(
         self,
@@ -94,10 +115,14 @@ class SimulatedLink:
         filters: Sequence[str],
         *,
         will: Outgoing | None = None,
+        may_publish: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._broker, self.client_id, self._filters = broker, client_id, filters
         self._will = will
-        self._session: Session | None = None
+        self._may_publish = may_publish
+        self._publishing = False
+        self._session: Session | None = None  # at the broker
+        self._up = False  # as this end of the link knows it
         self._unconfirmed: deque[tuple[Outgoing, asyncio.Future[None]]] = deque()
         self._sent = 0
         self._received: deque[Incoming] = deque()
@@ -107,10 +132,14 @@ class SimulatedLink:
         self._down = asyncio.Event()
         self.connections = 0
         self.killed = False
+        self.blocked = 0
+        """How many faults keep it from the broker now."""
+        self.epoch = 0
+        """That of the writer whose link it is."""
 
     @property
     def connected(self) -> bool:
-        return self._session is not None
+        return self._up
 
     async def __aenter__(self) -> Self:
         self._keeper = asyncio.create_task(self._keep_connected())
@@ -130,17 +159,27 @@ class SimulatedLink:
         self._arrived.set()
 
     def cut(self) -> None:
-        """Lose the connection and everything that is on its way."""
+        """Lose the connection and everything that is on its way.
+
+        The broker knows at once.  This end knows when it runs: a process that stands still finds
+        what had come before, and learns later that its connection has ended.
+        """
         if self._session is None:
             return
         self._session = None
-        self._sent = 0
-        self._received.clear()
         if self in self._broker.links:
             self._broker.links.remove(self)
         if self._will is not None and self._broker.up:
             self._broker.take(self._will)
         self._down.set()
+
+    def repeat(self) -> None:
+        """Deliver again what is not acknowledged, as some brokers do without a new connection."""
+        if self._session is not None:
+            for number, (topic, payload) in list(self._session.inflight.items()):
+                self._later(
+                    1, self._reaches_client, Incoming(topic, payload, number, self.connections)
+                )
 
     def reconnect(self) -> None:
         self.cut()
@@ -155,7 +194,7 @@ class SimulatedLink:
 
     def acknowledge(self, messages: Sequence[Incoming]) -> None:
         numbers = [each.message_id for each in messages if each.connection == self.connections]
-        if numbers:
+        if numbers and self._session is not None:
             self._later(0, self._acknowledged, numbers)
 
     def _acknowledged(self, numbers: Sequence[int]) -> None:
@@ -178,13 +217,15 @@ class SimulatedLink:
         return done
 
     def _send(self) -> None:
-        while self.connected and self._sent < len(self._unconfirmed):
+        while (
+            self._publishing and self._session is not None and self._sent < len(self._unconfirmed)
+        ):
             message, _ = self._unconfirmed[self._sent]
             self._sent += 1
             self._later(0, self._reaches_broker, message)
 
     def _reaches_broker(self, message: Outgoing) -> None:
-        self._broker.take(message)
+        self._broker.take(message, self.epoch)
         self._later(1, self._confirmed)
 
     def _confirmed(self) -> None:
@@ -209,31 +250,51 @@ class SimulatedLink:
 
     def _later(self, way: int, call: Callable[..., None], *given: object) -> None:
         """Call after the delay of a link, unless the connection has ended by then."""
-        loop, connection = asyncio.get_running_loop(), self.connections
+        loop, session, connection = asyncio.get_running_loop(), self._session, self.connections
         # Never at the same moment: the loop may call what is due together in any order.
-        soonest, delay_s = self._arrival_s[way] + 1e-6, self._broker.rng.expovariate(200.0)
+        soonest = self._arrival_s[way] + 1e-6
+        delay_s = self._broker.rng.expovariate(1 / self._broker.delay_s)
         at = max(soonest, loop.time() + delay_s)
         self._arrival_s[way] = at
 
         def arrive() -> None:
-            if self.connected and connection == self.connections:
+            if self._session is session is not None and connection == self.connections:
                 call(*given)
 
-        loop.call_at(at, arrive)
+        loop.call_at(at, arrive, context=OUTSIDE)
 
     async def _keep_connected(self) -> None:
         while True:
             self._down.clear()
             await asyncio.sleep(self._broker.rng.uniform(0.01, 1.0))
-            if not self._broker.up:
+            if not self._broker.up or self.blocked:
                 continue
-            for other in list(self._broker.links):
-                if other.client_id == self.client_id:
-                    other.cut()
-            self._session = self._broker.attach(self.client_id, self._filters)
-            self._broker.links.append(self)
-            self.connections += 1
-            self._arrival_s = [0.0, 0.0]
-            self._send()
-            self.pump()
-            await self._down.wait()
+            try:
+                await self._may()
+                if not self._broker.up or self.blocked:
+                    continue
+                self._begin()
+                await self._may()
+                self._publishing = True
+                self._send()
+                await self._down.wait()
+            except GatewayError:
+                self.cut()
+            self._publishing = self._up = False
+
+    async def _may(self) -> None:
+        if self._may_publish is not None:
+            await self._may_publish()
+
+    def _begin(self) -> None:
+        for other in list(self._broker.links):
+            if other.client_id == self.client_id:
+                other.cut()
+        self._session = self._broker.attach(self.client_id, self._filters)
+        self._up = True
+        self._received.clear()  # what had come over the connection before comes again
+        self._broker.links.append(self)
+        self._sent = 0
+        self.connections += 1
+        self._arrival_s = [0.0, 0.0]
+        self.pump()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from simulated_broker import SimulatedBroker, SimulatedLink
+from virtual_time import VirtualClock, true_time
 
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.rules import TSO
+from gateway.client.mirrors.point_envelopes import PointEnvelopes
 from gateway.messages.requests import id_key
 from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
@@ -28,9 +30,14 @@ class Client:
     """A participant, or the TSO: it asks, and asks again under the same id until it is answered."""
 
     def __init__(
-        self, broker: SimulatedBroker, topics: Topics, name: str, rng: random.Random
+        self,
+        broker: SimulatedBroker,
+        topics: Topics,
+        name: str,
+        rng: random.Random,
+        unit_w: int = 1,
     ) -> None:
-        self.name = name
+        self.name, self._unit_w = name, unit_w
         self.link = SimulatedLink(broker, name, (topics.report(name),))
         self._topic = topics.interface_limits if name == TSO else topics.order(name)
         self._rng = random.Random(rng.random())
@@ -86,14 +93,15 @@ class Client:
         draw, start = self._rng, format_time(self._rng.choice(starts))
         if self.name == TSO:
             limits = {
-                f"{way}_limit_w": draw.randint(150, 600) for way in ("injection", "withdrawal")
+                f"{way}_limit_w": draw.randint(150, 600) * self._unit_w
+                for way in ("injection", "withdrawal")
             }
             band = {"voltage_min_pu": 0.98, "voltage_max_pu": 1.04}
             return {"update_id": f"u{number}", "interval": start, **limits, **band}
         earlier = draw.choice(self.placed) if self.placed else "o0"
         match draw.choices(["submit", "amend", "cancel", "mass_cancel"], [10, 3, 2, 0.3])[0]:
             case "amend":
-                terms = {"quantity_w": draw.randint(1, 20) * 5, "price": self._price()}
+                terms = {"quantity_w": self._quantity_w(), "price": self._price()}
                 named = {"request_id": f"r{number}", "client_order_id": earlier}
                 return {"type": "amend", **named, **terms}
             case "cancel":
@@ -108,9 +116,12 @@ class Client:
             "direction": draw.choice(["injection", "withdrawal"]),
             "interval": start,
             "side": draw.choice(["buy", "sell"]),
-            "quantity_w": draw.randint(1, 20) * 5,
+            "quantity_w": self._quantity_w(),
             "price": self._price(),
         }
+
+    def _quantity_w(self) -> int:
+        return self._rng.randint(1, 20) * 5 * self._unit_w
 
     def _price(self) -> str:
         return f"{self._rng.randint(300, 600) / 1e4:.4f}"
@@ -122,41 +133,87 @@ class Client:
 
 
 class Device:
-    """It follows the envelopes of its connection point."""
+    """It keeps to the envelopes of its connection point, by the mirror that clients have.
 
-    def __init__(self, broker: SimulatedBroker, topics: Topics, point: str) -> None:
-        self.filter = topics.envelopes(point)
-        self.link = SimulatedLink(broker, f"device-{point}", (self.filter,))
-        self._heard: dict[tuple[str, int], Any] = {}
-        self.follows: dict[str, Any] = {}
-        """What it follows now by topic, without the moments of publication."""
+    Parameters
+    ----------
+    fallback_w
+        The limits of either direction with which it was set up.
+    clock
+        Of the day: the device's time of day is true.
+    changed
+        Called after each message.
+    """
+
+    def __init__(
+        self,
+        broker: SimulatedBroker,
+        topics: Topics,
+        point: str,
+        fallback_w: int,
+        clock: VirtualClock,
+        changed: Callable[[], None],
+    ) -> None:
+        self.point = point
+        self.link = SimulatedLink(broker, f"device-{point}", (topics.envelopes(point),))
+        self._fallback_w, self._clock, self._changed = fallback_w, clock, changed
+        self._versions: dict[tuple[str, int], Any] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing any more, as after a start."""
+        self.mirror = PointEnvelopes(self.point, self._clock)
+        self.confirmed_until_s = 0.0
 
     async def listen(self) -> None:
         async with self.link:
             while True:
                 for message in await self.link.receive(64):
-                    if message.payload:
-                        self._hear(message.topic, json.loads(message.payload))
-                    else:
-                        self.follows.pop(message.topic, None)
+                    self.hear(message.topic, message.payload)
                     self.link.acknowledge([message])
+                    self._changed()
 
-    def _hear(self, topic: str, content: dict[str, Any]) -> None:
-        envelope, version = without_clock(content), content["version"]
-        known = self._heard.setdefault((topic, version), envelope)
-        if known != envelope:
-            raise InconsistentError(f"{topic}: version {version} is {known} and {envelope}")
-        if topic not in self.follows or version >= self.follows[topic]["version"]:
-            self.follows[topic] = envelope
+    def hear(self, topic: str, payload: bytes) -> None:
+        """Take a message of the exchange about this connection point."""
+        if not payload:
+            self.mirror.remove(interval_of(topic))
+            return
+        content, now = json.loads(payload), true_time(self._clock)
+        known = self._versions.setdefault((topic, content["version"]), without_clock(content))
+        if known != without_clock(content):
+            raise InconsistentError(f"{topic}: one version is {known} and {content}")
+        self.mirror.take(content)
+        hold = datetime.fromisoformat(content["holds_until"])
+        holds_s = (hold - datetime.fromisoformat(content["confirmed_at"])).total_seconds()
+        holds_s = min(holds_s, (hold - now).total_seconds())
+        self.confirmed_until_s = max(self.confirmed_until_s, self._clock() + holds_s)
 
-    def check(self, *, complete: bool) -> None:
-        """Raise where nothing has come."""
-        if complete and not self._heard:
-            raise InconsistentError(f"{self.filter}: nothing has come")
+    def limits_w(self, now: datetime) -> tuple[int, int]:
+        """Return the limits that it keeps to: injection, withdrawal."""
+        try:
+            limits = self.mirror.limits(now)
+        except LookupError:
+            return self._fallback_w, self._fallback_w
+        return limits.injection_limit_w, limits.withdrawal_limit_w
+
+    def check(self, now: datetime, *, complete: bool) -> None:
+        """Raise where it relies on what was not confirmed, or where nothing has come at all."""
+        fallback = self._fallback_w, self._fallback_w
+        if self._clock() >= self.confirmed_until_s and self.limits_w(now) != fallback:
+            raise InconsistentError(
+                f"{self.point}: the device keeps to {self.limits_w(now)} W, and nothing has "
+                f"confirmed that since {self.confirmed_until_s}"
+            )
+        if complete and not self._versions:
+            raise InconsistentError(f"{self.point}: nothing has come")
+
+
+def interval_of(topic: str) -> datetime:
+    """Return the interval that an envelope's topic is about."""
+    return datetime.fromisoformat(topic.rpartition("/")[2])
 
 
 def without_clock(content: dict[str, Any]) -> dict[str, Any]:
     """Return an envelope without what it says about the moment of its publication."""
-    return {
-        name: each for name, each in content.items() if name not in ("confirmed_at", "holds_until")
-    }
+    passing = ("confirmed_at", "holds_until")
+    return {name: each for name, each in content.items() if name not in passing}
