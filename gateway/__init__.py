@@ -10,8 +10,8 @@ Rooms, from the lowest layer up; a room imports only from rooms above it in this
 ``scenario``, ``service``,
 ``client``                            the scenario file; a running exchange; its clients
 ``hierarchy``                         the file of several operators
-``runs``                              what each command computes
-``flexibility``                       the same of commands about local flexibility
+``runs``, ``installation``            what each command computes; the areas of a process
+``flexibility``                       what commands about local flexibility compute
 ``terminal``, ``plots``               results for people
 ``demo``, ``console``                 a market day with everything embedded; trading in a terminal
 ``cli``                               the commands

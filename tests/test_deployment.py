@@ -17,7 +17,7 @@ from gateway.operations.serve_settings import ServeSettings
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
-UNIT = (DEPLOY / "systemd" / "doe-exchange@.service").read_text(encoding="utf-8")
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 
 
 def check_command(words: list[str]) -> None:
@@ -35,19 +35,35 @@ def check_settings(names: set[str]) -> None:
     assert names, "some settings are given"
 
 
-@pytest.mark.parametrize("name", ["exchange", "standby"])
+def words_of(command: str) -> list[str]:
+    """Return the words of a command, also where a shell finds the scenarios for it."""
+    words = shlex.split(command)
+    if words[:2] == ["/bin/sh", "-c"]:
+        words = words[2:]
+    if len(words) == 1:
+        (command,) = words
+        assert command.startswith("exec "), "signals reach the program"
+        words = shlex.split(command)[1:]
+    assert Path(words[0]).name == "doe-exchange"
+    return words[1:]
+
+
+@pytest.mark.parametrize("name", ["exchange", "second"])
 def test_compose_starts_the_exchange_with_options_that_exist(name: str) -> None:
     service = COMPOSE["services"][name]
-    words = shlex.split(service["command"])
+    assert service["entrypoint"] == ["/bin/sh", "-c"]
+    words = words_of(service["command"])
     check_command(words)
     assert "--standby" in words
+    (place,) = [word for word in words if word.endswith("*.toml")]
+    assert f"./areas:{Path(place).parent}:ro" in service["volumes"]
     check_settings(set(service["environment"]))
     target = words[words.index("--data") + 1]
     assert any(target.startswith(volume.partition(":")[2]) for volume in service["volumes"])
 
 
-def test_exchange_and_standby_have_folders_of_their_own() -> None:
-    first, second = (COMPOSE["services"][name]["volumes"] for name in ("exchange", "standby"))
+def test_processes_have_folders_of_their_own() -> None:
+    first, second = (COMPOSE["services"][name]["volumes"] for name in ("exchange", "second"))
     assert first[-1] != second[-1]
 
 
@@ -72,14 +88,20 @@ def test_the_broker_finds_the_files_that_access_writes() -> None:
     assert COMPOSE["services"]["exchange"]["env_file"] == "./broker/exchange.env"
 
 
-def test_the_unit_starts_the_exchange_with_options_that_exist() -> None:
-    line = next(each for each in UNIT.splitlines() if each.startswith("ExecStart="))
-    words = shlex.split(line.removeprefix("ExecStart="))
-    assert words[0].endswith("/doe-exchange")
-    check_command(words[1:])
-    check_settings(set(re.findall(r"^Environment=(\w+)=", UNIT, re.MULTILINE)))
-    assert words[words.index("--data") + 1] == "/var/lib/doe-exchange/%i"
-    assert "StateDirectory=doe-exchange/%i" in UNIT
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_starts_the_exchange_with_options_that_exist(path: Path) -> None:
+    unit = path.read_text(encoding="utf-8")
+    line = next(each for each in unit.splitlines() if each.startswith("ExecStart="))
+    words = words_of(line.removeprefix("ExecStart="))
+    check_command(words)
+    check_settings(set(re.findall(r"^Environment=(\w+)=", unit, re.MULTILINE)))
+    folder = Path(words[words.index("--data") + 1])
+    assert f"StateDirectory={folder.relative_to('/var/lib')}\n" in unit
+    assert "--standby" in words
+
+
+def test_there_is_a_unit_for_one_area_and_one_for_all() -> None:
+    assert [path.stem for path in UNITS] == ["doe-exchange-areas", "doe-exchange@"]
 
 
 def test_the_image_runs_the_program_as_an_account_of_its_own() -> None:

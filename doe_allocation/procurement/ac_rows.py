@@ -27,7 +27,7 @@ from security_check.verification.adversary import Finding, attack
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import Climb
 
-_ROUNDS = 100  # linear programmes at most; four to ten are usual
+_ROUNDS = 100  # linear programmes at most; one to ten are usual
 _AIM = 5e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
 _LOOSE = 1e-7  # parts of a scale: a limit that binds is this near to it
 _DROPS = 4  # times that rows of earlier rounds are dropped at most
@@ -100,9 +100,12 @@ class AcClearing:
             rows = self._joined(rows, fresh)
         raise NotExactError(f"procurement does not become exact in {_ROUNDS} rounds")
 
-    def rows(self) -> LinearRows:
-        """Return the rows that the last linear programme could not meet."""
-        return self._last
+    def rows(self, power: FloatArray | None = None) -> LinearRows:
+        """Return the rows at an activation, shape (o,).
+
+        Where none is given, those that the last linear programme could not meet.
+        """
+        return self._last if power is None else self._rows_at(power, -np.inf)[0]
 
     def _program(self, goal: Goal, rows: LinearRows, power: FloatArray) -> Activation:
         """Return the optimum; without rows of earlier rounds where these leave none."""

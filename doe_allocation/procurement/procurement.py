@@ -17,12 +17,19 @@ from doe_allocation.procurement.choices import CurrentShape, FlexDirection, Obje
 from doe_allocation.procurement.clearing import Clearing, PlanesClearing
 from doe_allocation.procurement.cones import ConesClearing
 from doe_allocation.procurement.linear_model import LinearModel
-from doe_allocation.procurement.problem import ProcurementProblem, UnrelievableError
+from doe_allocation.procurement.problem import (
+    NotExactError,
+    ProcurementProblem,
+    UnrelievableError,
+)
 from doe_allocation.procurement.program import Activation, Goal
 from doe_allocation.procurement.quantities import Quantity, QuantityKind, limited_quantities
 from doe_allocation.procurement.shortfall import shortfall
 from security_check.arrays import FloatArray
 from security_check.errors import GridError
+
+_TIE = 1e-7  # parts of the highest price: what power costs besides its price, where that is free
+_EXPLAINED = 3  # times that AC rows are taken anew where offers are not enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ def procure(
     nothing = np.zeros(len(problem.offers))
     model = LinearModel.around(problem, nothing)
     quantities = tuple(limited_quantities(problem))
-    need = Goal(-problem.prices, nothing, problem.sizes)
+    need = _least_cost(problem)
     clearing = _clearing(problem, model, quantities, settings, need, rng)
     local = _best(problem, quantities, clearing, need)
     before = assess(problem, model, nothing, rng)
@@ -170,7 +177,7 @@ def _clearing(
     if settings.ac_exact:
         try:
             start = refined.best(need).power
-        except UnrelievableError:  # the AC rows may still allow it, or say what is missing
+        except (UnrelievableError, NotExactError):  # the AC rows allow it, or say what is missing
             start = need.upper
         return AcClearing(problem, quantities, start, rng)
     if settings.shape is CurrentShape.CONES:
@@ -191,11 +198,20 @@ def _best(
     except UnrelievableError:
         pass
     try:
-        raise shortfall(problem, quantities, clearing.rows(), goal)
+        error = shortfall(problem, quantities, clearing.rows(), goal)
+        if isinstance(clearing, AcClearing):  # its rows are exact where they were taken only
+            for _ in range(_EXPLAINED):
+                error = shortfall(problem, quantities, clearing.rows(error.activation), goal)
     except UnrelievableError:
-        raise GridError(
-            "the solver finds no activation, and nothing that its limits lack"
-        ) from None
+        sentence = "the solver finds no activation, and nothing that its limits lack"
+        raise GridError(sentence) from None
+    raise error
+
+
+def _least_cost(problem: ProcurementProblem) -> Goal:
+    """Return the goal of least cost, and of equal costs that of least power."""
+    highest = float(problem.prices.max(initial=0.0)) or 1.0
+    return Goal(-(problem.prices + _TIE * highest), np.zeros(len(problem.offers)), problem.sizes)
 
 
 def _for_tso(problem: ProcurementProblem, objective: Objective, local: FloatArray) -> Goal:

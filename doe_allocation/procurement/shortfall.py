@@ -62,6 +62,8 @@ class InsufficientFlexibilityError(InsecureError):
     missing
         Flexibility that would be needed beyond the offers; empty where no activation of these
         resources would be enough.
+    activation
+        Shape (o,), the best use of the offers, per unit.
     """
 
     def __init__(
@@ -69,10 +71,12 @@ class InsufficientFlexibilityError(InsecureError):
         violations: Sequence[Violation],
         excess: float,
         missing: Sequence[MissingFlexibility],
+        activation: FloatArray,
     ) -> None:
         worst = violations[0]
         over = abs(worst.value - worst.limit)
         self.missing = tuple(missing)
+        self.activation = activation
         what = "; ".join(map(str, missing)) if missing else "of another kind: no power of these "
         what += "" if missing else "resources, however large, is enough"
         super().__init__(
@@ -98,7 +102,7 @@ def shortfall(
     UnrelievableError
         When even the relaxed programme has no solution, or exceeds nothing.
     """
-    over = _excess(problem, quantities, rows, goal)
+    activation, over = _excess(problem, quantities, rows, goal)
     beyond_rounding = min(_NOTHING, 0.5 * float(over.max(initial=0.0)))
     worst = [int(k) for k in np.argsort(-over) if over[k] > beyond_rounding]
     if not worst:
@@ -112,7 +116,7 @@ def shortfall(
             Violation(quantity.element, quantity.limit + beyond, quantity.limit, quantity.unit)
         )
     return InsufficientFlexibilityError(
-        violations, float(over[worst[0]]), _missing(problem, rows, goal)
+        violations, float(over[worst[0]]), _missing(problem, rows, goal), activation
     )
 
 
@@ -125,14 +129,17 @@ def _excess(
     quantities: Sequence[Quantity],
     rows: LinearRows,
     goal: Goal,
-) -> FloatArray:
-    """Return the least excess over limits, in parts of their scales, shape (quantities,)."""
+) -> tuple[FloatArray, FloatArray]:
+    """Return the activation of least excess over limits, and this, in parts of their scales.
+
+    Shapes (o,) and (quantities,).
+    """
     elastic = np.zeros((len(rows.b), len(quantities)))
     scale = np.array([_scale(problem, quantity) for quantity in quantities])
     each = np.arange(len(rows.b))
     elastic[each, rows.quantity] = -np.abs(rows.by_limit) * scale[rows.quantity]
     over = np.hstack([rows.A @ problem.change, elastic])
-    return elastic_optimum(goal, over, rows.b, np.ones(len(quantities)))[1]
+    return elastic_optimum(goal, over, rows.b, np.ones(len(quantities)))
 
 
 def _missing(problem: ProcurementProblem, rows: LinearRows, goal: Goal) -> list[MissingFlexibility]:

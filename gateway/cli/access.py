@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 from pydantic import SecretStr
 
-from gateway.cli.app import ScenarioArgument, app, claimed, kept, load, make_folder
+from gateway.cli.app import ScenariosArgument, app, claimed, kept, load, make_folder
 from gateway.formats.atomic_files import write_text
 from gateway.terminal.console import say_written
 
@@ -25,7 +25,7 @@ def _claimed_in(folder: Path) -> Path:
 
 @app.command()
 def access(
-    scenario: ScenarioArgument,
+    scenarios: ScenariosArgument,
     accounts: Annotated[
         Path,
         typer.Option(
@@ -44,13 +44,12 @@ def access(
     host: Annotated[str, typer.Option(help="The broker's name, for the exchange.")] = "localhost",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="The broker's port.")] = 1883,
 ) -> None:
-    """Write who may use which topic, for mosquitto.
+    """Write who may use which topic, for mosquitto; of one area or of several.
 
     mosquitto.conf reads acl and passwords; exchange.env has the exchange's own password, in
     DOE_MQTT_URL.  All of them can be read by their own account only.
     """
-    loaded = load(scenario)
-    from gateway.messages.topics import Topics
+    loaded = [load(each) for each in scenarios]
     from gateway.operations.accounts import read_accounts
     from gateway.operations.mosquitto_access import (
         access_list,
@@ -58,15 +57,18 @@ def access(
         exchange_user,
         password_file,
     )
+    from gateway.operations.server_places import AREA, check_names, owners_in, participants_in
 
-    known = read_accounts(accounts, loaded.owners)
+    check_names(loaded)
+    known = read_accounts(accounts, owners_in(loaded))
+    areas = participants_in(loaded)
     password = SecretStr(secrets.token_urlsafe(24))
-    user = quote(exchange_user(loaded.area), safe="")
+    user = quote(exchange_user(loaded[0].area if len(loaded) == 1 else AREA), safe="{}")
     address = f"mqtt://{user}:{quote(password.get_secret_value())}@{host}:{port}"
     texts = (
         configuration(place, port),
-        access_list(Topics(loaded.area), known),
-        password_file(loaded.area, password, known),
+        access_list(areas, known),
+        password_file([each.area for each in areas], password, known),
         f"DOE_MQTT_URL={address}\n",
     )
     make_folder(output)

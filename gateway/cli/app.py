@@ -123,6 +123,14 @@ ScenarioArgument = Annotated[
         callback=kept_with_named,
     ),
 ]
+ScenariosArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SCENARIO...",
+        help="Scenario files (TOML), each of an area of its own, or bundled:NAME.",
+        callback=lambda names: [kept_with_named(each) for each in names],
+    ),
+]
 
 
 OutputOption = Annotated[

@@ -73,7 +73,8 @@ def procure(
 ) -> None:
     """Buy the flexibility with which all limits hold, whatever the deviations.
 
-    Exit code 1 if a case has no activation that keeps all limits.
+    Exit code 1 if a case has no activation that keeps all limits, or if the adversary finds a
+    limit that the linear model does not keep in AC power flow (--ac-exact does).
     """
     with err.status("Reading the case ..."):
         from gateway.flexibility.case_loading import SetChoice, case_path, load_cases
@@ -95,5 +96,5 @@ def procure(
         say_written(plot)
     if not deliver(result, output, json):
         show_procurement(result, out)
-    if any(each.outcome is None for each in result.cases):
+    if not all(each.outcome is not None and each.outcome.ac_secure for each in result.cases):
         raise typer.Exit(NOT_SECURE)

@@ -14,6 +14,7 @@ from gateway.cli.app import (
     JsonOption,
     OutputOption,
     ScenarioArgument,
+    ScenariosArgument,
     app,
     claimed,
     deliver,
@@ -25,8 +26,8 @@ from gateway.formats.private_files import readable_by_others
 from gateway.terminal.console import err, fail, out
 
 if TYPE_CHECKING:
+    from gateway.installation.serving import Served
     from gateway.operations.serve_settings import ServeSettings
-    from gateway.runs.serving import Served
 
 DataOption = Annotated[
     Path | None,
@@ -70,13 +71,18 @@ MetricsOption = Annotated[
     int | None, typer.Option(help="Show /health and /metrics on this port of the machine.")
 ]
 StandbyOption = Annotated[
-    bool, typer.Option("--standby", help="Wait where another exchange serves; then take over.")
+    bool,
+    typer.Option(
+        "--standby",
+        help="Share the areas with the other processes that have the same list: serve a fair "
+        "share, follow the others, take over where one ends.",
+    ),
 ]
 
 
 @app.command()
 def serve(
-    scenario: ScenarioArgument,
+    scenarios: ScenariosArgument,
     data: DataOption = None,
     witness: WitnessOption = None,
     archive: ArchiveOption = None,
@@ -88,16 +94,16 @@ def serve(
     settings: SettingsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Run the exchange for an area until it is stopped.
+    """Run the exchange of an area, or of several in one process, until it is stopped.
 
     DOE_MQTT_URL and DOE_REDIS_URL name the MQTT broker and the Redis server.
     Without them, an embedded broker and an embedded server are started.
     """
-    loaded = load(scenario)
+    loaded = [load(each) for each in scenarios]
+    from gateway.installation.intervals import last_gate
+    from gateway.installation.serving import serve as run_service
     from gateway.operations.logs import logs_written
     from gateway.operations.serve_settings import read_settings
-    from gateway.runs.serving import last_gate
-    from gateway.runs.serving import serve as run_service
 
     chosen = read_settings(
         settings,
@@ -110,9 +116,10 @@ def serve(
         metrics_port=metrics_port,
         standby=standby or None,
     )
-    last = last_gate(loaded)
-    if last is not None and last <= datetime.now(UTC):
-        fail(f"every gate of {scenario} has closed, the last one at {format_time(last)}")
+    for name, each in zip(scenarios, loaded, strict=True):
+        last = last_gate(each)
+        if last is not None and last <= datetime.now(UTC):
+            fail(f"every gate of {name} has closed, the last one at {format_time(last)}")
     _warn_of_accounts(chosen)
     try:
         with logs_written(chosen.log_format, chosen.log_level):
@@ -176,7 +183,7 @@ def accept_loss(
     from gateway.operations.server_places import ServerPlaces
     from gateway.runs.journal_loss import accept_loss as accept
 
-    places = ServerPlaces.of(read_settings(settings, data=data, witness=witness), loaded)
+    places = ServerPlaces.of(read_settings(settings, data=data, witness=witness), [loaded])
     try:
         accepted = run(accept(loaded, places, ends_at))
     except ValueError as error:

@@ -36,6 +36,7 @@ from gateway.flexibility.procurement_result import (
 from security_check.arrays import FloatArray
 from security_check.errors import InsecureError
 from security_check.verification.adversary import Finding
+from security_check.worst_case.robust_rows import SECURE
 
 _NOTHING_PU = 1e-9  # per unit of power, a milliwatt: less is the solver's rounding
 
@@ -124,7 +125,9 @@ def _outcome(
             available_kw=float(found.tso.power.sum()) * to_kw,
             interface_change_kw=(after_w - local_w) / 1e3,
         )
+    attack = _worst_attack(found)
     return OutcomeRecord(
+        ac_secure=attack is None or attack.percent <= 100.0 * (1.0 + SECURE),
         cost_eur_per_h=float(problem.prices @ found.local.power),
         activated_kw=float(found.local.power.sum()) * to_kw,
         activated=_activated(problem, found),
@@ -132,7 +135,7 @@ def _outcome(
         branches=_branches(problem, found),
         buses=_buses(problem, found),
         adversary_before=_attack(found.before),
-        adversary_after=_worst_attack(found),
+        adversary_after=attack,
         linearisation_error_a=max(0.0, float((errors[buses:] * base_a).max(initial=0.0))),
         linearisation_error_pu=max(
             0.0, float(errors[:buses].max(initial=0.0)), float(lowest.max(initial=0.0))

@@ -131,6 +131,7 @@ class ShortfallRecord(Record):
 class OutcomeRecord(Record):
     """An activation, why it is needed, and its verification."""
 
+    ac_secure: bool
     cost_eur_per_h: Finite
     activated_kw: Finite
     activated: list[ActivatedRecord]

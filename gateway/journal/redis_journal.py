@@ -53,6 +53,8 @@ class RedisJournal:
         at once; by default each has a name of its own and waits for the old lease to end.
     lease_s
         How long a silent writer keeps its lease.
+    lease_wait_s
+        Seconds to wait for the lease of another writer to end; by default a lease and 1 s more.
     retry_for_s
         Seconds that an append waits for a server that does not answer.
     allow_everysec
@@ -82,6 +84,7 @@ class RedisJournal:
         *,
         owner: str | None = None,
         lease_s: float = 5.0,
+        lease_wait_s: float | None = None,
         retry_for_s: float = 20.0,
         allow_everysec: bool = False,
         read_only: bool = False,
@@ -98,6 +101,7 @@ class RedisJournal:
         self._area = area
         self._owner = owner or secrets.token_hex(8)
         self._lease_ms = int(lease_s * 1000)
+        self._lease_wait_s = lease_s + 1.0 if lease_wait_s is None else lease_wait_s
         self._retry_for_s = retry_for_s
         self._read_only = read_only
         self._witness = witness
@@ -143,10 +147,7 @@ class RedisJournal:
         return self._published
 
     async def __aenter__(self) -> Self:
-        """Check durability, take the lease, and compare the journal's end with what is known.
-
-        Waits until an earlier lease has expired.
-        """
+        """Check durability, take the lease, and compare the journal's end with what is known."""
         try:
             await retrying(self._url, self._enter, 0.0)
         except BaseException:
@@ -261,7 +262,7 @@ class RedisJournal:
     # -- the end of the journal -----------------------------------------------------------------
 
     async def _acquire(self) -> None:
-        deadline = asyncio.get_running_loop().time() + self._lease_ms / 1000 + 1.0
+        deadline = asyncio.get_running_loop().time() + self._lease_wait_s
         while True:
             try:
                 self._epoch = int(

@@ -114,3 +114,19 @@ RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 0
 """
+
+# A process that shares areas says that it lives; those whose time is up are forgotten.
+# KEYS: members.  ARGV: name, time to live in ms, word.
+ANNOUNCE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known = redis.call('HGETALL', KEYS[1])
+for i = 1, #known, 2 do
+  if tonumber(string.match(known[i + 1], '^%d+')) <= now then
+    redis.call('HDEL', KEYS[1], known[i])
+  end
+end
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%d %s', now + ARGV[2], ARGV[3]))
+redis.call('PEXPIRE', KEYS[1], 60000)
+return 0
+"""

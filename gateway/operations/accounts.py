@@ -96,6 +96,25 @@ class Account:
                 return topics.participant_rights(self.participant)
 
 
+def rights_in(account: Account, areas: Mapping[Topics, Collection[str]]) -> Rights:
+    """Return the rights of an account in several areas.
+
+    Parameters
+    ----------
+    account
+        The account; one that trades has rights only where it is a participant.
+    areas
+        The participants of each area.
+    """
+    every = [
+        account.rights(topics)
+        for topics, participants in areas.items()
+        if account.role not in _TRADERS or account.participant in participants
+    ]
+    publish = tuple(topic for each in every for topic in each.publish)
+    return Rights(publish, tuple(topic for each in every for topic in each.subscribe))
+
+
 def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
     """Return the accounts of a file, each followed by its devices.
 

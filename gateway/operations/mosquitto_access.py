@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import SecretStr
 
 from exchange.vocabulary.rules import EXCHANGE
 from gateway.formats.faults import InputFaults
 from gateway.messages.topics import Rights, Topics
-from gateway.operations.accounts import Account
+from gateway.operations.accounts import Account, rights_in
 from security_check.errors import Fault
 
 ITERATIONS = 10_000
@@ -30,13 +30,22 @@ def exchange_user(area: str) -> str:
     return f"{EXCHANGE}/{area}"
 
 
-def access_list(topics: Topics, accounts: Sequence[Account]) -> str:
-    """Return mosquitto's ``acl_file``: rights of the exchange and of every account."""
-    public = topics.observer_rights().subscribe
+def access_list(areas: Mapping[Topics, Collection[str]], accounts: Sequence[Account]) -> str:
+    """Return mosquitto's ``acl_file``: rights of the exchanges and of every account.
+
+    Parameters
+    ----------
+    areas
+        The participants of each area.
+    accounts
+        All other users.
+    """
+    public = [topic for each in areas for topic in each.observer_rights().subscribe]
     lines = ["# Public, for every account:", *(f"pattern read {topic}" for topic in public)]
-    lines += [f"user {exchange_user(topics.area)}", *_lines_of(topics.exchange_rights(), ())]
+    for each in areas:
+        lines += [f"user {exchange_user(each.area)}", *_lines_of(each.exchange_rights(), ())]
     for account in accounts:
-        lines += [f"user {account.name}", *_lines_of(account.rights(topics), public)]
+        lines += [f"user {account.name}", *_lines_of(rights_in(account, areas), public)]
     return "\n".join(lines) + "\n"
 
 
@@ -49,13 +58,13 @@ def _lines_of(rights: Rights, public: Sequence[str]) -> list[str]:
     ]
 
 
-def password_file(area: str, exchange: SecretStr, accounts: Sequence[Account]) -> str:
+def password_file(areas: Sequence[str], exchange: SecretStr, accounts: Sequence[Account]) -> str:
     """Return mosquitto's ``password_file``; accounts without a password are not in it.
 
     Parameters
     ----------
-    area, exchange
-        The area, and the password of its exchange.
+    areas, exchange
+        The areas, and the password of their exchanges.
     accounts
         All other users.
 
@@ -64,7 +73,7 @@ def password_file(area: str, exchange: SecretStr, accounts: Sequence[Account]) -
     InputFaults
         When a name has a colon, which ends a name in that file.
     """
-    entries = [(exchange_user(area), exchange)]
+    entries = [(exchange_user(area), exchange) for area in areas]
     entries += [(each.name, each.password) for each in accounts if each.password is not None]
     faults = [
         Fault(name, "mosquitto's password file cannot hold a name with a colon")

@@ -1,12 +1,18 @@
-"""Broker, journal and accounts of an exchange, as the settings of ``serve`` name them."""
+"""Broker, journals and accounts of a process, as the settings of ``serve`` name them.
+
+A process may serve several areas.  Where each needs an address or a file of its own, the setting
+has ``{area}`` in the place of the area's name.
+"""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from exchange.vocabulary.rules import EXCHANGE
 from gateway.formats.faults import InputFaults
@@ -14,25 +20,28 @@ from gateway.journal.archive import Archive
 from gateway.journal.embedded_redis import EmbeddedRedis
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.witness import Witness
-from gateway.messages.topics import Topics
-from gateway.operations.accounts import Account, read_accounts
+from gateway.messages.topics import Rights, Topics
+from gateway.operations.accounts import Account, read_accounts, rights_in
 from gateway.operations.serve_settings import ServeSettings
 from gateway.scenario.scenario import Scenario
 from gateway.transport.embedded_broker import BrokerAccount, EmbeddedBroker
 from gateway.transport.mqtt_client import MqttSettings
 from security_check.errors import Fault
 
+AREA = "{area}"
+"""What stands for the name of an area in a setting."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerPlaces:
-    """Broker and journal; ``None`` means an embedded server.
+    """Broker and journals; ``None`` means an embedded server.
 
     Parameters
     ----------
     mqtt_url, redis_url
         Addresses of external servers.
     data
-        Folder of the embedded journal, and of the witness.
+        Folder of the embedded journals, and of the witnesses.
     accounts
         Accounts of the embedded broker; ``None`` accepts every client on this machine.
     mqtt_port
@@ -57,33 +66,28 @@ class ServerPlaces:
     lease_s: float = 1.0
 
     @classmethod
-    def of(cls, settings: ServeSettings, scenario: Scenario) -> ServerPlaces:
-        """Return the places that settings name.
+    def of(cls, settings: ServeSettings, scenarios: Sequence[Scenario]) -> ServerPlaces:
+        """Return the places that settings name, for these areas.
 
         Raises
         ------
         InputFaults
-            When the file of accounts cannot be read, or belongs to another broker.
+            When the file of accounts cannot be read, or belongs to another broker, when areas
+            would share a file, or when other processes could not use the servers.
         """
         mqtt_url, redis_url = settings.mqtt_url, settings.redis_url
         if settings.standby and (mqtt_url is None or redis_url is None):
-            detail = "a standby needs the broker and the Redis server of the other exchange"
+            detail = (
+                "processes that share areas, as a standby does, need one broker and one Redis "
+                "server; an embedded one is of its own process"
+            )
             raise InputFaults("settings", [Fault("standby", f"{detail}: mqtt_url, redis_url")])
-        accounts = None
-        if settings.accounts is not None:
-            if mqtt_url is not None:
-                detail = "it is for the embedded broker, but DOE_MQTT_URL names another broker"
-                raise InputFaults(str(settings.accounts), [Fault("--accounts", detail)])
-            accounts = read_accounts(settings.accounts, scenario.owners)
-            without = [each.name for each in accounts if each.password is None]
-            if without:
-                detail = "the embedded broker knows accounts by their passwords, and it has none"
-                raise InputFaults(str(settings.accounts), [Fault(each, detail) for each in without])
+        _check_files(settings, len(scenarios))
         return cls(
             mqtt_url=None if mqtt_url is None else mqtt_url.get_secret_value(),
             redis_url=None if redis_url is None else redis_url.get_secret_value(),
             data=settings.data,
-            accounts=accounts,
+            accounts=_accounts(settings, scenarios),
             mqtt_port=settings.mqtt_port,
             witness=settings.witness,
             archive=settings.archive,
@@ -92,23 +96,105 @@ class ServerPlaces:
         )
 
 
+def _check_files(settings: ServeSettings, areas: int) -> None:
+    """Refuse one file for several areas."""
+    named = {"witness": settings.witness, "archive": settings.archive}
+    faults = [
+        Fault(name, f"{path} would be that of {areas} areas: put {AREA} into its name")
+        for name, path in named.items()
+        if path is not None and areas > 1 and AREA not in str(path)
+    ]
+    if faults:
+        raise InputFaults("settings", faults)
+
+
+def _accounts(settings: ServeSettings, scenarios: Sequence[Scenario]) -> Sequence[Account] | None:
+    """Return the accounts of the embedded broker, if there is a file of them."""
+    if settings.accounts is None:
+        return None
+    if settings.mqtt_url is not None:
+        detail = "it is for the embedded broker, but DOE_MQTT_URL names another broker"
+        raise InputFaults(str(settings.accounts), [Fault("--accounts", detail)])
+    accounts = read_accounts(settings.accounts, owners_in(scenarios))
+    without = [each.name for each in accounts if each.password is None]
+    if without:
+        detail = "the embedded broker knows accounts by their passwords, and it has none"
+        raise InputFaults(str(settings.accounts), [Fault(each, detail) for each in without])
+    return accounts
+
+
+def check_names(scenarios: Sequence[Scenario]) -> None:
+    """Refuse two scenarios of one area: each would take the other's lease.
+
+    Raises
+    ------
+    InputFaults
+        With the files of each such area.
+    """
+    counts = Counter(each.area for each in scenarios)
+    faults = [
+        Fault(area, f"{count} scenarios have this area: {', '.join(files)}")
+        for area, count in counts.items()
+        if count > 1 and (files := [each.source for each in scenarios if each.area == area])
+    ]
+    if faults:
+        raise InputFaults("scenarios", faults)
+
+
+def owners_in(scenarios: Sequence[Scenario]) -> dict[str, str]:
+    """Return the participant of each connection point, for points of several areas."""
+    return {
+        f"{each.area}/{point}": owner for each in scenarios for point, owner in each.owners.items()
+    }
+
+
+def participants_in(scenarios: Sequence[Scenario]) -> dict[Topics, Collection[str]]:
+    """Return the participants of each area."""
+    return {Topics(each.area): frozenset(each.owners.values()) for each in scenarios}
+
+
+MakeSettings = Callable[[str], MqttSettings]
+"""Area -> how its exchange reaches the broker, in a session of its own."""
+
+
 async def open_broker(
-    places: ServerPlaces, topics: Topics, stack: AsyncExitStack
-) -> tuple[MqttSettings, str]:
-    """Return the exchange's settings for its broker, and the address for clients."""
-    if places.mqtt_url is not None:
-        settings = MqttSettings.from_url(places.mqtt_url, f"doe-exchange-{topics.area}")
-        scheme = "mqtts" if settings.tls else "mqtt"
-        return settings, f"{scheme}://{settings.host}:{settings.port}"
+    places: ServerPlaces, areas: Mapping[Topics, Collection[str]], stack: AsyncExitStack
+) -> tuple[MakeSettings, str]:
+    """Return how the exchanges of areas reach their broker, and the address for clients.
+
+    Parameters
+    ----------
+    places
+        The broker.
+    areas
+        The participants of each area.
+    stack
+        Stops an embedded broker.
+    """
+    url = places.mqtt_url
+    if url is not None:
+        plain = _settings_at(url, next(iter(areas)).area)
+        scheme = "mqtts" if plain.tls else "mqtt"
+        return lambda area: _settings_at(url, area), f"{scheme}://{plain.host}:{plain.port}"
     accounts: dict[str, BrokerAccount] | None = None
     if places.accounts is not None:
-        accounts = {EXCHANGE: BrokerAccount(secrets.token_hex(16), topics.exchange_rights())}
+        every = tuple(topic for each in areas for topic in each.exchange_rights().publish)
+        own = Rights(every, every)
+        accounts = {EXCHANGE: BrokerAccount(secrets.token_hex(16), own)}
         for each in places.accounts:
             if each.password is not None:
                 password = each.password.get_secret_value()
-                accounts[each.name] = BrokerAccount(password, each.rights(topics))
+                accounts[each.name] = BrokerAccount(password, rights_in(each, areas))
     broker = await stack.enter_async_context(EmbeddedBroker(accounts, places.mqtt_port))
-    return broker.settings(EXCHANGE, EXCHANGE), broker.url
+    return lambda area: broker.settings(f"{EXCHANGE}/{area}", EXCHANGE), broker.url
+
+
+def _settings_at(url: str, area: str) -> MqttSettings:
+    return MqttSettings.from_url(url.replace(AREA, quote(area, safe="")), f"doe-exchange-{area}")
+
+
+def _file_of(area: str, path: Path) -> Path:
+    return Path(str(path).replace(AREA, area))
 
 
 async def open_journal(
@@ -117,6 +203,7 @@ async def open_journal(
     stack: AsyncExitStack,
     *,
     owner: str | None = None,
+    lease_wait_s: float | None = None,
     retry_for_s: float = 20.0,
     accepted_end: int | None = None,
 ) -> tuple[RedisJournal, str]:
@@ -128,21 +215,24 @@ async def open_journal(
         Of the exchange.
     stack
         Closes the journal, and stops an embedded server.
-    owner, retry_for_s, accepted_end
+    owner, lease_wait_s, retry_for_s, accepted_end
         As for :class:`gateway.journal.redis_journal.RedisJournal`.
     """
-    redis_url = places.redis_url
+    area, redis_url = scenario.area, places.redis_url
     if redis_url is None:
-        redis = await stack.enter_async_context(EmbeddedRedis(places.data / scenario.area))
+        redis = await stack.enter_async_context(EmbeddedRedis(places.data / area))
         redis_url = redis.url
+    witness = places.witness or places.data / f"{AREA}.witness"
+    archive = places.archive
     journal = RedisJournal(
         redis_url,
-        scenario.area,
+        area,
         owner=owner,
+        lease_wait_s=lease_wait_s,
         retry_for_s=retry_for_s,
         lease_s=places.lease_s,
-        witness=Witness(places.witness or places.data / f"{scenario.area}.witness", scenario.area),
-        archive=None if places.archive is None else Archive(places.archive),
+        witness=Witness(_file_of(area, witness), area),
+        archive=None if archive is None else Archive(_file_of(area, archive)),
         kept_entries=places.kept_entries,
         accepted_end=accepted_end,
     )

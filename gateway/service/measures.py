@@ -1,6 +1,7 @@
 """What a running exchange counts and times, for its operator.
 
-Everything is kept in a registry of prometheus_client, which ``gateway.operations.endpoint`` shows.
+The measures of all areas of a process are in one registry of prometheus_client, which
+``gateway.operations.endpoint`` shows.
 Counting costs some microseconds for each batch, and less than one for each event.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -23,10 +25,11 @@ from exchange.vocabulary.formatting import format_time
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _MESSAGES = (1, 2, 4, 8, 16, 32, 64, 128)
+_Family = TypeVar("_Family", Counter, Gauge, Histogram)
 
 
-class Measures:
-    """Counters and times of the exchange of one area.
+class MeasureFamilies:
+    """The measures of all areas of a process, each made once.
 
     Attributes
     ----------
@@ -34,8 +37,35 @@ class Measures:
         All of them, by name, each with the label ``area``.
     """
 
-    def __init__(self, area: str) -> None:
+    def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._made: dict[str, Any] = {}
+
+    def family(
+        self, kind: type[_Family], name: str, text: str, *labels: str, **more: Any
+    ) -> _Family:
+        """Return the family of a name, made where it is new."""
+        if name not in self._made:
+            names = ["area", *labels]
+            made = kind(f"doe_{name}", text, names, registry=self.registry, **more)
+            self._made[name] = made
+        found: _Family = self._made[name]
+        return found
+
+
+class Measures:
+    """Counters and times of the exchange of one area.
+
+    Parameters
+    ----------
+    area
+        The area.
+    families
+        Those of its process; by default it is alone.
+    """
+
+    def __init__(self, area: str, families: MeasureFamilies | None = None) -> None:
+        self._families = families or MeasureFamilies()
         self._area = area
         self._events = self._counter("events", "Events, by kind", "kind")
         self._orders = self._counter("orders", "Orders that were accepted")
@@ -52,11 +82,11 @@ class Measures:
             "handling_seconds", "Time to decide a batch, clearing included", _SECONDS
         )
         self._commit = self._histogram("commit_seconds", "Time to make a batch durable", _SECONDS)
-        self._loading = Gauge(
-            "doe_loading_ratio",
+        self._loading = self._families.family(
+            Gauge,
+            "loading_ratio",
             "Loading of the most loaded element after the last trade, 1 at its limit",
-            ["area", "interval"],
-            registry=self.registry,
+            "interval",
         )
         self.waiting = self._gauge("waiting_messages", "Messages that wait to be handled")
         self.unconfirmed = self._gauge("unconfirmed_batches", "Batches the broker has not all of")
@@ -102,14 +132,12 @@ class Measures:
             self._commit.observe(commit_s)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        found = Counter(f"doe_{name}", text, ["area", *labels], registry=self.registry)
+        found = self._families.family(Counter, name, text, *labels)
         return found if labels else found.labels(self._area)
 
     def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"doe_{name}", text, ["area"], registry=self.registry).labels(self._area)
+        return self._families.family(Gauge, name, text).labels(self._area)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        found = Histogram(
-            f"doe_{name}", text, ["area"], registry=self.registry, buckets=(*buckets, float("inf"))
-        )
-        return found.labels(self._area)
+        ends = (*buckets, float("inf"))
+        return self._families.family(Histogram, name, text, buckets=ends).labels(self._area)

@@ -117,6 +117,7 @@ class Service:
         self._wake = asyncio.Event()
         self._requests = InnerRequests(self._wake)
         self._stopping = False
+        self._keeps_state = True
         self._ended = False
         self._outbox = Outbox(transport, journal.published_sequence)
         self._silence = SilenceWatch(market.topics, self._settings, lambda: self.core)
@@ -178,9 +179,9 @@ class Service:
             await self._snapshots.cancel()
             self._requests.abandon()
             await self._say_offline([work, *others])
-        for task in (work, *others):
-            if not task.cancelled():
-                task.result()
+        errors = [error for task in (work, *others) if (error := _error_of(task)) is not None]
+        if errors:
+            raise errors[0]
 
     async def _begin(self) -> tuple[JournaledExchange, list[Outgoing]]:
         """Return the exchange as the journal has it, and the messages the broker may not have."""
@@ -200,8 +201,13 @@ class Service:
         self._outbox.publish(self.core.sequence, [last_will(self._market.topics)])
         await self._outbox.drain(self._settings.stop_within_s)
 
-    def stop(self) -> None:
-        """Finish the batch under way, publish it, and end :meth:`run`; safe in a signal handler."""
+    def stop(self, *, snapshot: bool = True) -> None:
+        """Finish the batch under way, publish it, and end :meth:`run`; safe in a signal handler.
+
+        ``snapshot`` is whether the state is kept for the next start; where another process
+        follows the journal, that would only keep it waiting.
+        """
+        self._keeps_state = snapshot
         self._stopping = True
         self._wake.set()
 
@@ -243,7 +249,8 @@ class Service:
             await self._round()
         await self._outbox.drain(self._settings.stop_within_s)
         await self._journal.renew(self._outbox.published)
-        await self._snapshots.finish(self.core)
+        if self._keeps_state:
+            await self._snapshots.finish(self.core)
 
     async def _round(self) -> None:
         batch = _RoundOutcome()

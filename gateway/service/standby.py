@@ -36,6 +36,8 @@ class Standby:
     ----------
     market
         Network, rules and terms.
+    core
+        An exchange to go on from, where the broker has the messages of all its entries.
 
     Attributes
     ----------
@@ -43,10 +45,10 @@ class Standby:
         The exchange after the last entry that was applied; ``None`` before the first look.
     """
 
-    def __init__(self, market: ExchangeSetup) -> None:
+    def __init__(self, market: ExchangeSetup, core: JournaledExchange | None = None) -> None:
         self._market = market
         self._messages: deque[tuple[int, list[Outgoing]]] = deque()
-        self.core: JournaledExchange | None = None
+        self.core = core
 
     async def catch_up(self, journal: Followed, published: int) -> JournaledExchange:
         """Apply the entries that are there now; return the exchange after them.

@@ -39,6 +39,8 @@ def _show_outcome(outcome: OutcomeRecord, console: Console) -> None:
     _show_buses(outcome, console)
     for sentence in _sentences(outcome):
         console.print(f"  {escape(sentence)}", soft_wrap=True)
+    if not outcome.ac_secure:
+        console.print("  [bold red]not secure in AC power flow[/]: --ac-exact activates what is")
 
 
 def _show_activated(outcome: OutcomeRecord, console: Console) -> None:

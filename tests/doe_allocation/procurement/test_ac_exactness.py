@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandapower as pp
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from procurement_cases import injected_w, problem_of, published_case, published_problem
 from random_feeders import Feeder, random_case
@@ -23,7 +23,7 @@ def exact(case, within="box"):
     return procure(problem_of(case, within), settings, np.random.default_rng(0))
 
 
-@settings(max_examples=examples(25))
+@settings(max_examples=examples(15))
 @given(SEEDS, st.integers(2, 6))
 def test_the_binding_limit_is_met_at_the_worst_vertex_and_nothing_is_above(seed, pods):
     case = random_case(seed, pods=pods)
@@ -43,8 +43,9 @@ def test_the_binding_limit_is_met_at_the_worst_vertex_and_nothing_is_above(seed,
         assert finding.value == pytest.approx(worst, rel=1e-8)
 
 
-@settings(max_examples=examples(20))
+@settings(max_examples=examples(15))
 @given(SEEDS)
+@example(90)
 def test_a_single_offer_activates_what_bisection_needs(seed):
     """Over all vertices, with the oracle's own AC power flow."""
     case = random_case(seed, pods=3)
@@ -64,7 +65,8 @@ def test_a_single_offer_activates_what_bisection_needs(seed):
         low, high = (middle, high) if worst(middle) > limit else (low, middle)
     found = exact(case)
     activated_kw = found.local.power[0] * problem_of(case).network.base_power_w / 1e3
-    assert activated_kw == pytest.approx(high, rel=1e-6)
+    aimed_below_kw = 1e-7 * sum(abs(each["p_kw"]) for each in case["pods"])
+    assert activated_kw == pytest.approx(high, abs=aimed_below_kw)
 
 
 @settings(max_examples=examples(15))

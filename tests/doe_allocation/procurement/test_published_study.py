@@ -103,6 +103,21 @@ def test_the_polygon_gives_away_half_an_ampere():
     assert circle.local.power.sum() < found.local.power.sum()
 
 
+@pytest.mark.parametrize("ac_exact", [False, True])
+@pytest.mark.parametrize("case", ["2", "3"])
+def test_activation_rises_with_gamma_to_that_of_the_box_and_an_ellipsoid_needs_less(case, ac_exact):
+    def activated(within):
+        settings = ProcurementSettings(ac_exact=ac_exact)
+        problem = published_problem(case, within)
+        return procure(problem, settings, np.random.default_rng(0)).local.power.sum()
+
+    budgets = [activated(f"gamma={gamma}") for gamma in (0, 2, 3.5, 5, 7)]
+    assert budgets == sorted(budgets)
+    assert budgets[0] == 0.0
+    assert budgets[-1] == pytest.approx(activated("box"), rel=1e-6)
+    assert activated("ellipsoid") <= budgets[-1]
+
+
 @pytest.mark.parametrize("case", ["1", "2", "3"])
 def test_iterated_to_ac_exactness_the_adversary_finds_the_limit_and_nothing_above(case):
     found = procured(case, ac_exact=True)

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from exchange.vocabulary.rules import MarketRules
 from gateway.cli.main import app
+from gateway.installation.area_runner import covered
+from gateway.installation.intervals import due_sessions, last_gate
 from gateway.messages.topics import Topics
-from gateway.runs.serving import covered, due_sessions, last_gate
 from gateway.scenario.loading import load_scenario
 from gateway.transport.mqtt import MqttTransport
 from gateway.transport.mqtt_client import MqttSettings

@@ -70,7 +70,7 @@ def test_a_case_with_factors_and_arrivals_is_the_same_market(seed: int, matching
     made = random_market(seed)
     network = made.network
     buses = list(network.buses)
-    case = {
+    case: dict[str, Any] = {
         "buses": buses,
         "slack_bus": buses[0],
         "branches": [

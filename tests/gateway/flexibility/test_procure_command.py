@@ -16,9 +16,9 @@ from gateway.formats.input_files import bundled
 BUNDLED = "bundled:feeder-12bus"
 
 
-def written(path: Path, *arguments: Any) -> ProcurementFile:
+def written(path: Path, *arguments: Any, exit_code: int = 0) -> ProcurementFile:
     result = run("procure", *arguments, "-o", path)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == exit_code, result.output
     return ProcurementFile.model_validate_json(path.read_bytes())
 
 
@@ -76,14 +76,25 @@ def test_iterated_the_adversary_finds_the_limit_and_nothing_above(tmp_path):
         assert f"{there(found.adversary_after).percent:.4f}" == "100.0000"
         assert there(found.adversary_after).percent <= 100.0
         assert found.polygon is None
+        assert found.ac_secure
         assert found.rounds > 0
 
 
 def test_options_are_in_the_file(tmp_path):
     arguments = ["--set", "gamma=3", "--currents", "cones", "--planes", "8", "--case", "2"]
-    content = written(tmp_path / "r.json", BUNDLED, *arguments)
+    content = written(tmp_path / "r.json", BUNDLED, *arguments, exit_code=1)
     assert (content.set, content.set_size, content.currents.value) == ("budget", 3.0, "cones")
     assert (content.planes, len(content.cases)) == (8, 1)
+
+
+def test_what_the_linear_model_leaves_above_a_limit_is_said_and_is_exit_code_1(tmp_path):
+    """The circle is exact in the linear model, and 0.02 % beyond the limit in AC."""
+    arguments = [BUNDLED, "--currents", "refined", "--case", "2"]
+    content = written(tmp_path / "r.json", *arguments, exit_code=1)
+    found = outcome(content, "2")
+    assert not found.ac_secure
+    assert there(found.adversary_after).percent == pytest.approx(100.021, abs=1e-3)
+    assert "not secure in AC power flow" in run("procure", *arguments).output
 
 
 def test_the_most_for_the_tso_is_what_is_left(tmp_path):
@@ -105,12 +116,47 @@ def test_tables_and_json_go_to_stdout_and_pictures_to_a_file(tmp_path):
     assert json.loads(shown.stdout)["cases"][0]["case"] == "1"
 
 
-def infeasible(tmp_path: Path) -> Path:
+def changed(tmp_path: Path, **changes: Any) -> Path:
+    """Return the file of the bundled case with other limits."""
     content = json.loads(bundled("flexibility/feeder-12bus.json").read_text(encoding="utf-8"))
-    content["current_limit_a"]["2-3"] = 66.0
-    path = tmp_path / "tight.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path = tmp_path / "changed.json"
+    path.write_text(json.dumps(content | changes), encoding="utf-8")
     return path
+
+
+def infeasible(tmp_path: Path) -> Path:
+    return changed(tmp_path, current_limit_a={"2-3": 66.0})
+
+
+@pytest.mark.parametrize("more", [[], ["--ac-exact"]])
+def test_a_voltage_that_is_too_low_is_why_flexibility_is_bought(tmp_path, more):
+    case = changed(tmp_path, current_limit_a={}, voltage_min_pu=0.9966)
+    content = written(tmp_path / "r.json", case, "--case", "2", *more)
+    found = outcome(content, "2")
+    binding = found.binding[0]
+    assert (binding.element, binding.quantity, binding.unit) == ("bus:9", "lowest voltage", "p.u.")
+    assert binding.ac_worst == pytest.approx(0.9966, abs=1e-8 if more else 2e-6)
+    assert binding.ac_worst >= 0.9966
+    active = [each for each in found.activated if each.activated_kw]
+    assert {each.because for each in active} == {"bus:9"}
+    assert all(0.0 < each.relief_per_kw < 1e-5 for each in active)
+    last = min(active, key=lambda each: each.relief_per_kw)  # in part, at equal prices
+    assert binding.shadow_price_eur_per_h == pytest.approx(1.0 / last.relief_per_kw, rel=0.01)
+    nine = next(each for each in found.buses if each.element == "bus:9")
+    assert nine.ac_lowest_after_pu == pytest.approx(binding.ac_worst, abs=1e-9)
+    assert nine.ac_lowest_before_pu < 0.9966
+
+
+def test_a_limit_at_both_ends_needs_a_little_more_and_a_limit_at_one_says_what_the_other_has(
+    tmp_path,
+):
+    both = changed(tmp_path, current_limit_ends="both")
+    found = outcome(written(tmp_path / "r.json", both, "--ac-exact", "--case", "2"), "2")
+    branch = next(each for each in found.branches if each.element == "branch:2-3")
+    assert branch.other_end_ac_worst_after_a == pytest.approx(117.0, rel=1e-7)
+    assert branch.ac_worst_after_a < 117.0
+    one = run("procure", BUNDLED, "--ac-exact", "--case", "2").output
+    assert "is limited at its from end; at the other it reaches 117.030 of 117 A" in one
 
 
 def test_a_case_without_activation_names_the_branch_and_what_is_missing(tmp_path):

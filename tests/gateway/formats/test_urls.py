@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from gateway.formats.urls import shown_url
 from gateway.journal.redis_link import connect
 from gateway.operations.accounts import Account, Role
-from gateway.runs.serving import ServerPlaces
+from gateway.operations.server_places import ServerPlaces
 from gateway.transport.embedded_broker import BrokerAccount
 from gateway.transport.mqtt_client import MqttSettings
 

@@ -184,7 +184,8 @@ async def embedded(accounts: Path) -> AsyncIterator[Connect]:
     known = read_accounts(accounts, OWNERS)
     places = ServerPlaces(None, None, accounts.parent, known)
     async with contextlib.AsyncExitStack() as stack:
-        own, _ = await open_broker(places, TOPICS, stack)
+        make, _ = await open_broker(places, {TOPICS: frozenset(OWNERS.values())}, stack)
+        own = make(TOPICS.area)
         words = passwords(accounts)
         yield (
             lambda user: (

@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 
 from gateway.operations.serve_settings import ServeSettings
-from gateway.service.measures import Measures
+from gateway.service.measures import MeasureFamilies, Measures
 
 PAGE = (Path(__file__).parents[3] / "docs" / "operation.md").read_text(encoding="utf-8")
 
 
 def test_measures() -> None:
-    families = list(Measures("north").registry.collect())
+    made = MeasureFamilies()
+    Measures("north", made)
+    families = list(made.registry.collect())
     names = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
     assert set(re.findall(r"`(doe_[a-z_]+)", PAGE)) == names
 

@@ -18,7 +18,7 @@ from withheld_link import WithheldLink
 
 from exchange.vocabulary.commands import CloseGate, Command, OpenSession
 from exchange.vocabulary.rules import MarketRules
-from gateway.runs.serving import covered
+from gateway.installation.area_runner import covered
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
 from security_check.model.limits import InterfaceLimits

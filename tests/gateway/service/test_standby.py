@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from gateway_market import OPENING, market, order
 from listening import until
 from memory_ports import MemoryJournal, MemoryTransport
 
-from gateway.errors import CorruptJournalError, JournalError
+from gateway.errors import CorruptJournalError
 from gateway.ports import JournalEntry
-from gateway.runs import serving
 from gateway.service.core import JournaledExchange, recover
 from gateway.service.service import Service
 from gateway.service.settings import ServiceSettings
@@ -101,28 +98,3 @@ async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> N
     core = await standby.catch_up(growing, 0)
     assert core.sequence == journal.last_sequence
     assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
-
-
-@pytest.mark.parametrize("stood_by", [False, True])
-async def test_a_standby_outlives_a_journal_that_refuses_it(
-    monkeypatch: pytest.MonkeyPatch, stood_by: bool
-) -> None:
-    """Who has followed another exchange has the right settings: it starts anew, again and again."""
-    area: Any = SimpleNamespace(stands_by=True, stood_by=asyncio.Event())
-    starts = []
-
-    async def run_once(area: Any, stopped: asyncio.Event, started: Any) -> None:
-        starts.append(started)
-        if stood_by:
-            area.stood_by.set()
-        if len(starts) < 4:
-            raise JournalError("the server is full")
-
-    monkeypatch.setattr(serving, "_run_once", run_once)
-    monkeypatch.setattr(serving, "_SHORTEST_PAUSE_S", 0.001)
-    if stood_by:
-        await serving._supervise(area, lambda url: None)
-        assert len(starts) == 4
-    else:
-        with pytest.raises(JournalError, match="full"):
-            await serving._supervise(area, lambda url: None)

@@ -197,7 +197,7 @@ class Campaign:
             }
             self._programs: list[Program] = []
             for name in ("one", "two"):
-                self._programs.append(Program(self._path, name, environment))
+                self._programs.append(Program([self._path], self._path.parent / name, environment))
                 stack.callback(self._programs[-1].end)
             for program in self._programs:
                 program.wait_until_there()
@@ -287,7 +287,7 @@ class Campaign:
 
     async def _stop_the_exchange(self, share: float) -> None:
         program = await self._serving()
-        program.stop()
+        program.pause()
         await asyncio.sleep(0.2 + 3 * share)
         program.go_on()
 

@@ -104,6 +104,12 @@ class _Server:
     def command(self) -> list[str]:
         raise NotImplementedError
 
+    @property
+    def number(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         self._process = subprocess.Popen(
             self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

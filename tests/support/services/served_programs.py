@@ -7,44 +7,47 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gateway_servers import free_port
+from running_exchange import PROGRAM
 
-PROGRAM = str(Path(sys.executable).with_name("doe-exchange"))
 _LONGEST_S = 60.0
 ROOT = Path(__file__).resolve().parents[3]
 
 
 class Program:
-    """One such process; :meth:`start` starts it again after it was killed."""
+    """One such process; :meth:`start` starts it again after it was killed.
 
-    def __init__(self, scenario: Path, name: str, environment: dict[str, str]) -> None:
-        self._scenario, self._name = scenario, name
+    Its log is the file ``DATA.log`` beside its folder of data.
+    """
+
+    def __init__(
+        self, scenarios: Sequence[Path], data: Path, environment: dict[str, str], *options: str
+    ) -> None:
+        self._scenarios, self._data, self._options = scenarios, data, options
         self._environment = environment | {"PYTHONPATH": str(ROOT)}
         self.start()
 
     def start(self) -> None:
         self.port = free_port()
-        options = ("--standby", "--data", str(self._scenario.parent / self._name))
-        with (self._scenario.parent / f"{self._name}.log").open("ab") as log:
+        options = ("--standby", "--data", str(self._data), "--metrics-port", str(self.port))
+        with self._data.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    *(PROGRAM, "serve", str(self._scenario)),
-                    *("--metrics-port", str(self.port), *options),
-                ],
+                [PROGRAM, "serve", *map(str, self._scenarios), *options, *self._options],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                cwd=self._scenario.parent,
+                cwd=self._data.parent,
                 env=os.environ | self._environment,
             )
 
     def health(self) -> dict[str, Any]:
+        """Return what its health page says; nothing where it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=2) as page:
                 found: dict[str, Any] = json.loads(page.read())
@@ -54,32 +57,39 @@ class Program:
             return {}
         return found
 
+    def areas(self, name: str = "serves") -> set[str]:
+        """Return the areas of which its health says something, by default that it serves them."""
+        return {area for area, each in self.health().get("areas", {}).items() if each.get(name)}
+
     def wait_until_there(self) -> None:
-        """Wait until it serves or stands by."""
+        """Wait until it serves or follows an area."""
         deadline = time.monotonic() + _LONGEST_S
         while not self.is_there():
-            assert time.monotonic() < deadline, f"{self._name} neither serves nor stands by"
-            assert self.process.poll() is None, f"{self._name} has ended: {self.log()[-2000:]}"
+            assert time.monotonic() < deadline, f"it neither serves nor follows: {self.log()}"
+            assert self.process.poll() is None, f"it has ended: {self.log()[-2000:]}"
             time.sleep(0.02)
 
     def is_there(self) -> bool:
-        """Whether it serves or stands by."""
-        found = self.health()
-        return bool(found.get("serves")) or found.get("standby_at_entry") is not None
+        """Whether it serves or follows an area."""
+        found = self.health().get("areas", {}).values()
+        return any(each["serves"] or each.get("standby_at_entry") is not None for each in found)
 
     def log(self) -> str:
-        return (self._scenario.parent / f"{self._name}.log").read_text()
+        return self._data.with_suffix(".log").read_text()
 
     async def serves(self) -> bool:
-        return bool((await asyncio.to_thread(self.health)).get("serves"))
+        """Whether it serves an area."""
+        return bool(await asyncio.to_thread(self.areas))
 
-    def stop(self) -> None:
+    def pause(self) -> None:
+        """Let it stand still."""
         self.process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
+        """End it at once, where it has not ended."""
         self.go_on()
         self.process.kill()
         self.process.wait()
