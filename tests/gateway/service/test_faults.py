@@ -15,5 +15,6 @@ async def test_no_fault_loses_or_doubles_anything_or_makes_devices_insecure(tmp_
     seed = int(os.environ.get(SEED, "0"))
     outcome = await Campaign(tmp_path, seed).run(60, within_s=8.0)
     assert not outcome.broken
+    assert outcome.faults
     assert outcome.orders
     assert outcome.fills
