@@ -1,0 +1,110 @@
+"""The linear programme of every clearing: least cost, within limits that may have to give way.
+
+A limit that no activation keeps is exceeded as little as possible: an excess costs more than any
+activation.  So every clearing has an optimum, and what remains is seen in the AC power flow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from doe_allocation.fairness.packing_program import Packing, PackingProgram
+from security_check.arrays import BoolArray, FloatArray
+
+EXCESS_PRICE = 1e6
+"""EUR for an hour in which a limit is exceeded by its whole scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows ``low <= A x <= high``; shapes (r, n), (r,) and (r,)."""
+
+    A: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def none(cls, variables: int) -> Rows:
+        """Return no rows over so many variables."""
+        return cls(np.zeros((0, variables)), np.zeros(0), np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The optimum of a programme.
+
+    Parameters
+    ----------
+    values
+        Shape (n,).
+    cost
+        Its cost, with that of limits exceeded.
+    limit_worth, exact_worth
+        Shape (r,) each: by how much the cost falls with a unit more of a row's bound.
+    """
+
+    values: FloatArray
+    cost: float
+    limit_worth: FloatArray
+    exact_worth: FloatArray
+
+
+def cheapest(
+    cost: FloatArray, lower: FloatArray, upper: FloatArray, limits: Rows, exact: Rows
+) -> Optimum:
+    """Return the cheapest values within bounds, with limits that give way and exact rows.
+
+    Parameters
+    ----------
+    cost, lower, upper
+        Shape (n,).
+    limits
+        Rows that give way at :data:`EXCESS_PRICE`.
+    exact
+        Rows that hold.
+
+    Raises
+    ------
+    FairnessError
+        When no values meet the exact rows.
+    """
+    n = len(cost)
+    none = np.zeros(0, dtype=np.int64)
+    program = PackingProgram(Packing(np.zeros((0, n)), np.zeros(0), lower, upper, none, scale=1.0))
+    kept = np.flatnonzero(_may_bind(lower, upper, limits))
+    excess = []
+    for k in kept:
+        for bound, sign in ((limits.high[k], -1.0), (limits.low[k], 1.0)):
+            if np.isfinite(bound):
+                excess.append((k, sign))
+                program.add_variable(0.0, np.inf)
+    gain = np.concatenate([-cost, np.full(len(excess), -EXCESS_PRICE)])
+    program.set_gain(gain)
+    slack = np.zeros((len(limits.A), len(excess)))
+    for column, (k, sign) in enumerate(excess):
+        slack[k, column] = sign
+    for k in kept:
+        row = np.concatenate([limits.A[k], slack[k]])
+        program.add_row(row, float(limits.low[k]), float(limits.high[k]))
+    for row, low, high in zip(exact.A, exact.low, exact.high, strict=True):
+        program.add_row(row, float(low), float(high))
+    best = program.solve()
+    limit_worth = np.zeros(len(limits.A))
+    limit_worth[kept] = best.worth[: len(kept)]
+    values = np.clip(best.values[:n], lower, upper)
+    return Optimum(values, -float(gain @ best.values), limit_worth, best.worth[len(kept) :])
+
+
+def _may_bind(lower: FloatArray, upper: FloatArray, rows: Rows) -> BoolArray:
+    """Return which rows some values between the bounds exceed, shape (r,)."""
+    ends = np.stack([_times(rows.A, lower), _times(rows.A, upper)])
+    most, least = ends.max(axis=0).sum(axis=1), ends.min(axis=0).sum(axis=1)
+    return np.asarray((most > rows.high) | (least < rows.low))
+
+
+def _times(A: FloatArray, bound: FloatArray) -> FloatArray:
+    """Return each term of the rows at a bound; a variable without one counts where it takes part."""
+    with np.errstate(invalid="ignore"):
+        return np.where(A != 0.0, A * bound, 0.0)
