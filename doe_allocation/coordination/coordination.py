@@ -108,8 +108,9 @@ class Outcome:
         The operating point.
     told
         What operators told each other, in all rounds.
-    rounds
-        Linear models.
+    rounds, settled
+        Linear models, and whether the last two lead to the same activation.  Where offers differ
+        in little but losses they need not: then the round that keeps limits best counts.
     ends
         Of ranges that were stated.
     """
@@ -124,6 +125,7 @@ class Outcome:
     point: OperatingPoint
     told: tuple[Told, ...]
     rounds: int
+    settled: bool
     ends: tuple[CheckedEnd, ...]
 
     @property
@@ -152,35 +154,48 @@ def coordinate(model: AcModel, scheme: Scheme, priority: Priority = Priority.COM
     if priority is not Priority.COMMON and scheme not in WITH_PRIORITY:
         known = " and ".join(each.value for each in WITH_PRIORITY)
         raise ValueError(f"{scheme.value} has its own order of needs; {known} have a priority")
-    market, point = model.market, model.base
+    market, at = model.market, model.base
     messages: list[Message] = []
-    for rounds in range(1, _ROUNDS + 1):
-        if rounds > 1:
-            messages += _measured(model, point)
-        problem = model.linearised(point)
-        plan = SCHEMES[scheme](problem, priority)
+    best, settled, rounds = None, False, 0
+    while rounds < _ROUNDS and not settled:
+        if rounds:
+            messages += _measured(model, at)
+        rounds += 1
+        plan = SCHEMES[scheme](model.linearised(at), priority)
         messages += plan.messages
         given = awards(market.offers, plan.bought)
-        before, power = point.activated, activated(market.offers, given)
-        point = model.point(power, point)
-        if np.abs(power - before).max(initial=0.0) <= _SAME_MW:
-            break
-    wanted = market.need.power_w / WATTS
-    delivered = model.delivered(point)
-    lacking = max(wanted - market.need.direction.sign * delivered, 0.0)
+        before, at = at, model.point(activated(market.offers, given), at)
+        settled = bool(np.abs(at.activated - before.activated).max(initial=0.0) <= _SAME_MW)
+        found = _Round(plan, given, at, model.overloads(at), lacking(model, at))
+        best = found if settled or best is None or found.amiss < best.amiss else best
+    assert best is not None
+    checked = tuple(_checked(model, best.point, end) for end in best.plan.ends)
     return Outcome(
-        scheme,
-        priority,
-        given,
-        delivered,
-        lacking,
-        model.overloads(point),
-        plan,
-        point,
-        told(messages),
-        rounds,
-        tuple(_checked(model, point, end) for end in plan.ends),
+        scheme, priority, best.awards, model.delivered(best.point), best.unserved_mw,
+        best.overloads, best.plan, best.point, told(messages), rounds, settled, checked,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One round: the plan, and what comes of it."""
+
+    plan: Plan
+    awards: tuple[Award, ...]
+    point: OperatingPoint
+    overloads: tuple[Overload, ...]
+    unserved_mw: float
+
+    @property
+    def amiss(self) -> tuple[float, float]:
+        """What the limits are exceeded by together, then what the need lacks."""
+        return sum(each.excess for each in self.overloads), self.unserved_mw
+
+
+def lacking(model: AcModel, point: OperatingPoint) -> float:
+    """Return what the TSO's need lacks at an operating point, MW."""
+    need = model.market.need
+    return max(need.power_w / WATTS - need.direction.sign * model.delivered(point), 0.0)
 
 
 def _measured(model: AcModel, point: OperatingPoint) -> list[Message]:
