@@ -54,14 +54,16 @@ def integrated(problem: Linearised, priority: Priority) -> Plan:
 
 
 def _in_order(problem: Linearised, priority: Priority, scope: Scope) -> Plan:
-    market, first = problem.market, nothing(problem.market)
+    market, first, prices = problem.market, nothing(problem.market), None
     if priority is Priority.DSO:
         rows = problem.rows.area != TSO
         cleared = clear(problem, replace(scope, rows=rows, system=False, portfolios=None))
         first = _for_each(problem, cleared)
     elif priority is Priority.TSO:
         rows = problem.rows.area == TSO
-        first[market.tso] = clear(problem, replace(scope, rows=rows, portfolios=None)).activated
+        cleared = clear(problem, replace(scope, rows=rows, portfolios=None))
+        first[market.tso] = cleared.activated
+        prices = interface_prices(problem, cleared)  # those at which the TSO bought
     before = np.sum(list(first.values()), axis=0)
     cleared = clear(problem, replace(scope, floor=before))
     parts = shares(problem, cleared)
@@ -69,7 +71,8 @@ def _in_order(problem: Linearised, priority: Priority, scope: Scope) -> Plan:
     for name, power in first.items():
         bought[name] = bought[name] + power
     messages = network_messages(problem) + activation_orders(problem, cleared.activated)
-    return Plan(bought, tuple(messages), interface_prices(problem, cleared), cleared.bought)
+    prices = interface_prices(problem, cleared) if prices is None else prices
+    return Plan(bought, tuple(messages), prices, cleared.bought)
 
 
 def _for_each(problem: Linearised, cleared: Cleared) -> dict[str, FloatArray]:
