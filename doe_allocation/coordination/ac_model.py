@@ -196,9 +196,7 @@ class AcModel:
         change[at, np.arange(len(offers))] = self.market.change * WATTS / self.flow.base_w
         return change, at
 
-    def point(
-        self, activated: FloatArray, near: OperatingPoint | None = None
-    ) -> OperatingPoint:
+    def point(self, activated: FloatArray, near: OperatingPoint | None = None) -> OperatingPoint:
         """Return the operating point with offers activated, shape (o,), MW.
 
         Raises

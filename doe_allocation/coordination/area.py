@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from doe_allocation.coordination.problem import Linearised
+from doe_allocation.coordination.problem import OWN, TOTAL, Linearised
 from doe_allocation.coordination.program import Rows, cheapest
 from security_check.arrays import FloatArray
 
@@ -70,9 +70,8 @@ class Terms:
 
 
 def all_offers(problem: Linearised) -> Terms:
-    """Return terms in which every offer may be activated in full."""
-    sizes = problem.market.sizes
-    return Terms(0.0 * sizes, sizes)
+    """Return terms in which every offer may be activated, as far as this round reaches."""
+    return Terms(*problem.bounds(TOTAL))
 
 
 def respond(problem: Linearised, area: int, terms: Terms) -> Point:
@@ -234,7 +233,7 @@ def accepted(
 
 def own_need(problem: Linearised, area: int, *, exchange_kept: bool = False) -> Point:
     """Return the cheapest activation that keeps an area's limits, and its exchange if so said."""
-    terms = all_offers(problem)
+    terms = Terms(*problem.bounds(OWN))
     if exchange_kept:
         kept = float(problem.scheduled[area] - problem.active[area] + problem.own_out[area])
         terms = replace(terms, active=(kept, kept))

@@ -10,12 +10,12 @@ from enum import StrEnum
 import numpy as np
 
 from doe_allocation.coordination.ac_model import AcModel, OperatingPoint, Overload
-from doe_allocation.coordination.area import Terms, ends
+from doe_allocation.coordination.area import all_offers, ends
 from doe_allocation.coordination.decentralised import common_decentralised
 from doe_allocation.coordination.joint_schemes import centralised, common, distributed, integrated
 from doe_allocation.coordination.messages import Message, Told, rounded, told
 from doe_allocation.coordination.plan import Plan, Priority, RangeEnd
-from doe_allocation.coordination.problem import WATTS, Linearised
+from doe_allocation.coordination.problem import TOTAL, WATTS, Linearised
 from doe_allocation.coordination.separate_schemes import (
     dso_managed,
     hybrid,
@@ -27,9 +27,10 @@ from doe_allocation.coordination.separate_schemes import (
 from doe_allocation.coordination.settlement import Award, activated, awards, balances
 from security_check.arrays import FloatArray
 
-_ROUNDS = 8  # linear models of a scheme, each around the last one's activation
+_ROUNDS = 14  # linear models of a scheme, each around the last one's activation
+_FREE, _SHRINK = 4, 0.4  # rounds with full reach; then it shrinks by this factor
+_EXACT, _EXACT_MW = 1e-6, 1e-5  # parts of a scale, MW: the linear model was right
 _SAME_MW = 1e-6  # a plan so near the operating point is the same
-_END_ROUNDS = 6
 
 
 class Scheme(StrEnum):
@@ -109,8 +110,8 @@ class Outcome:
     told
         What operators told each other, in all rounds.
     rounds, settled
-        Linear models, and whether the last two lead to the same activation.  Where offers differ
-        in little but losses they need not: then the round that keeps limits best counts.
+        Linear models, and whether the last one was right about what it led to; if not, the round
+        that keeps limits best counts.
     ends
         Of ranges that were stated.
     """
@@ -156,23 +157,39 @@ def coordinate(model: AcModel, scheme: Scheme, priority: Priority = Priority.COM
         raise ValueError(f"{scheme.value} has its own order of needs; {known} have a priority")
     market, at = model.market, model.base
     messages: list[Message] = []
+    last: dict[str, FloatArray] = {}
     best, settled, rounds = None, False, 0
     while rounds < _ROUNDS and not settled:
         if rounds:
             messages += _measured(model, at)
         rounds += 1
-        plan = SCHEMES[scheme](model.linearised(at), priority)
+        reach = _SHRINK ** max(rounds - _FREE, 0)
+        problem = replace(model.linearised(at), last=last, reach=reach)
+        plan = SCHEMES[scheme](problem, priority)
+        last = {TOTAL: plan.activated, **plan.steps}
         messages += plan.messages
         given = awards(market.offers, plan.bought)
         before, at = at, model.point(activated(market.offers, given), at)
-        settled = bool(np.abs(at.activated - before.activated).max(initial=0.0) <= _SAME_MW)
+        moved = np.abs(at.activated - before.activated).max(initial=0.0)
+        settled = bool(moved <= _SAME_MW)
+        settled |= rounds > _FREE and _foreseen(model, problem, at)
         found = _Round(plan, given, at, model.overloads(at), lacking(model, at))
         best = found if settled or best is None or found.amiss < best.amiss else best
     assert best is not None
     checked = tuple(_checked(model, best.point, end) for end in best.plan.ends)
     return Outcome(
-        scheme, priority, best.awards, model.delivered(best.point), best.unserved_mw,
-        best.overloads, best.plan, best.point, told(messages), rounds, settled, checked,
+        scheme,
+        priority,
+        best.awards,
+        model.delivered(best.point),
+        best.unserved_mw,
+        best.overloads,
+        best.plan,
+        best.point,
+        told(messages),
+        rounds,
+        settled,
+        checked,
     )
 
 
@@ -190,6 +207,15 @@ class _Round:
     def amiss(self) -> tuple[float, float]:
         """What the limits are exceeded by together, then what the need lacks."""
         return sum(each.excess for each in self.overloads), self.unserved_mw
+
+
+def _foreseen(model: AcModel, problem: Linearised, at: OperatingPoint) -> bool:
+    """Return whether the linear model was right about all limits and powers at a new point."""
+    after, moved = model.linearised(at), at.activated - problem.at
+    values = problem.rows.value + problem.rows.A @ moved
+    power = problem.active + problem.by_active @ moved
+    wrong = np.abs(after.rows.value - values).max(initial=0.0)
+    return bool(wrong <= _EXACT and np.abs(after.active - power).max(initial=0.0) <= _EXACT_MW)
 
 
 def lacking(model: AcModel, point: OperatingPoint) -> float:
@@ -220,10 +246,11 @@ def _checked(model: AcModel, point: OperatingPoint, end: RangeEnd) -> CheckedEnd
     base = (first.reactive if end.reactive else first.active)[end.area]
     out = first.own_out[end.area + (len(market.areas) if end.reactive else 0)]
     value = base - out + (stated.reactive if end.reactive else stated.active)
-    for _ in range(_END_ROUNDS):
+    for rounds in range(_ROUNDS):
         found = model.point(at, found)
-        problem = model.linearised(found)
-        terms = Terms(0.0 * market.sizes, market.sizes)
+        reach = _SHRINK ** max(rounds - _FREE, 0)
+        problem = replace(model.linearised(found), last={TOTAL: at}, reach=reach)
+        terms = all_offers(problem)
         if end.active_kept is not None:
             shift = problem.active[end.area] - problem.own_out[end.area]
             kept = float(end.active_kept - shift)

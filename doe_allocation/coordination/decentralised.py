@@ -35,7 +35,9 @@ def common_decentralised(problem: Linearised, _: Priority) -> Plan:
     areas = range(len(market.areas))
     points = [[respond(problem, area, terms)] for area in areas]
     messages = [curve_message(problem, k, each, "point") for k, each in enumerate(points)]
-    for round_ in range(1, _ROUNDS + 1):
+    iterations = 0
+    while iterations < _ROUNDS:
+        iterations += 1
         choice = choose(problem, points)
         gain = 0.0
         for area in areas:
@@ -53,7 +55,9 @@ def common_decentralised(problem: Linearised, _: Priority) -> Plan:
     parts = _shares(problem, choice, points)
     messages += activation_orders(problem, total)
     bought = {name: part * total for name, part in parts.items()}
-    return Plan(bought, tuple(messages), choice.prices, no_portfolios(market), iterations=round_)
+    return Plan(
+        bought, tuple(messages), choice.prices, no_portfolios(market), iterations=iterations
+    )
 
 
 def _prices(problem: Linearised, area: int, prices: tuple[float, float]) -> Message:

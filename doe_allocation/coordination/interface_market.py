@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from doe_allocation.coordination.area import Point, mixed
-from doe_allocation.coordination.problem import TSO, WATTS, Linearised
+from doe_allocation.coordination.problem import TOTAL, TSO, WATTS, Linearised
 from doe_allocation.coordination.program import Rows, cheapest
 from security_check.arrays import FloatArray
 
@@ -66,7 +66,8 @@ def choose(problem: Linearised, points: Sequence[list[Point]], *, system: bool =
     """
     market, rows = problem.market, problem.rows
     mine, own, count = market.area == TSO, rows.area == TSO, len(market.areas)
-    sign, sizes, o = market.need.direction.sign, market.sizes[mine], int(mine.sum())
+    sign, o = market.need.direction.sign, int(mine.sum())
+    least_own, most_own = problem.bounds(TOTAL)
     area = np.repeat(np.arange(count), [len(each) for each in points])
     every = [point for each in points for point in each]
     active = np.array([point.active for point in every])
@@ -90,8 +91,8 @@ def choose(problem: Linearised, points: Sequence[list[Point]], *, system: bool =
     cost = np.concatenate(
         [market.prices[mine], [market.need.price_cap], [point.cost for point in every]]
     )
-    lower = np.zeros(width)
-    upper = np.concatenate([sizes, [np.inf], np.ones(len(every))])
+    lower = np.concatenate([least_own[mine], np.zeros(1 + len(every))])
+    upper = np.concatenate([most_own[mine], [np.inf], np.ones(len(every))])
     best = cheapest(cost, lower, upper, limits, Rows(exact, bounds, most))
     activated = np.zeros(len(mine))
     activated[mine] = best.values[:o]

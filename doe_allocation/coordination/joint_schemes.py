@@ -22,18 +22,19 @@ from doe_allocation.coordination.plan import (
     nothing,
     unpriced,
 )
-from doe_allocation.coordination.problem import TSO, WATTS, Linearised
+from doe_allocation.coordination.problem import TOTAL, TSO, WATTS, Linearised
 from security_check.arrays import FloatArray
+
+_FIRST = "first needs"  # the step of those who have priority
 
 
 def everything(problem: Linearised) -> Scope:
     """Return the scope of all offers, limits and the TSO's need."""
-    sizes = problem.market.sizes
-    return Scope(np.ones(len(problem.rows.area), dtype=bool), 0.0 * sizes, sizes)
+    return Scope(np.ones(len(problem.rows.area), dtype=bool), *problem.bounds(TOTAL))
 
 
 def centralised(problem: Linearised, _: Priority) -> Plan:
-    """The TSO clears all offers for its own need; it does not see the networks below."""
+    """Clear all offers for the TSO, which does not see the networks below."""
     market, seen = problem.market, problem.blind()
     cleared = clear(seen, everything(seen))
     bought = nothing(market) | {market.tso: cleared.activated}
@@ -43,36 +44,39 @@ def centralised(problem: Linearised, _: Priority) -> Plan:
 
 
 def common(problem: Linearised, priority: Priority) -> Plan:
-    """One clearing with all needs and all networks; or the needs one after the other."""
+    """Clear all needs at once in all networks; or one after the other."""
     return _in_order(problem, priority, everything(problem))
 
 
 def integrated(problem: Linearised, priority: Priority) -> Plan:
-    """DSOs, TSO and balance responsible parties buy in one market of the most welfare."""
+    """Clear for DSOs, TSO and balance responsible parties in one market of the most welfare."""
     most = np.array([each.power_w / WATTS for each in problem.market.portfolios])
     return _in_order(problem, priority, replace(everything(problem), portfolios=most))
 
 
 def _in_order(problem: Linearised, priority: Priority, scope: Scope) -> Plan:
     market, first, prices = problem.market, nothing(problem.market), None
+    lower, upper = problem.bounds(_FIRST)
+    alone = replace(scope, floor=lower, ceiling=upper, portfolios=None)
     if priority is Priority.DSO:
         rows = problem.rows.area != TSO
-        cleared = clear(problem, replace(scope, rows=rows, system=False, portfolios=None))
+        cleared = clear(problem, replace(alone, rows=rows, system=False))
         first = _for_each(problem, cleared)
     elif priority is Priority.TSO:
         rows = problem.rows.area == TSO
-        cleared = clear(problem, replace(scope, rows=rows, portfolios=None))
+        cleared = clear(problem, replace(alone, rows=rows))
         first[market.tso] = cleared.activated
         prices = interface_prices(problem, cleared)  # those at which the TSO bought
     before = np.sum(list(first.values()), axis=0)
-    cleared = clear(problem, replace(scope, floor=before))
+    lower, upper = problem.bounds(TOTAL, before)
+    cleared = clear(problem, replace(scope, floor=lower, ceiling=upper))
     parts = shares(problem, cleared)
     bought = {name: parts[name] * (cleared.activated - before) for name in parts}
     for name, power in first.items():
         bought[name] = bought[name] + power
     messages = network_messages(problem) + activation_orders(problem, cleared.activated)
     prices = interface_prices(problem, cleared) if prices is None else prices
-    return Plan(bought, tuple(messages), prices, cleared.bought)
+    return Plan(bought, tuple(messages), prices, cleared.bought, steps={_FIRST: before})
 
 
 def _for_each(problem: Linearised, cleared: Cleared) -> dict[str, FloatArray]:
@@ -83,7 +87,7 @@ def _for_each(problem: Linearised, cleared: Cleared) -> dict[str, FloatArray]:
 
 
 def distributed(problem: Linearised, _: Priority) -> Plan:
-    """Parties buy from resources as they arrive, within all limits; no operator buys.
+    """Let parties buy from resources as they arrive, within all limits; no operator buys.
 
     A limit that is exceeded already must not get worse.
     """
@@ -96,12 +100,15 @@ def distributed(problem: Linearised, _: Priority) -> Plan:
     kept = replace(problem, rows=limits)
     scope = replace(everything(kept), system=False)
     bought, got = nothing(market), no_portfolios(market)
+    before, steps = 0.0 * market.sizes, {}
     for k, party in enumerate(market.portfolios):
         most = no_portfolios(market)
         most[k] = party.power_w / WATTS
-        cleared = clear(kept, replace(scope, portfolios=most, bought=float(got.sum())))
-        bought[party.name] = cleared.activated - scope.floor
+        lower, upper = problem.bounds(party.name, before)
+        scope = replace(scope, floor=lower, ceiling=upper, portfolios=most)
+        cleared = clear(kept, replace(scope, bought=float(got.sum())))
+        bought[party.name] = cleared.activated - before
         got[k] = cleared.bought[k]
-        scope = replace(scope, floor=cleared.activated)
+        before = steps[party.name] = cleared.activated
     messages = network_messages(problem)
-    return Plan(bought, tuple(messages), unpriced(market), got)
+    return Plan(bought, tuple(messages), unpriced(market), got, steps=steps)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -66,6 +67,8 @@ class Plan:
         Exchanges until the operators agreed.
     ends
         Of ranges that are stated as secure.
+    steps
+        What earlier steps of the scheme activate, by their names, shapes (o,), MW.
     targets
         Shape (2 m,), active, then reactive power that each DSO keeps at its interface, MW and
         Mvar; ``None`` where none is agreed.
@@ -78,6 +81,7 @@ class Plan:
     iterations: int = 1
     ends: tuple[RangeEnd, ...] = ()
     targets: FloatArray | None = None
+    steps: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def activated(self) -> FloatArray:

@@ -7,7 +7,8 @@ parts of its rating, a voltage in parts of 0.1 per unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,8 @@ TSO = -1
 """The area of what belongs to the operator at the top; the areas below count from 0."""
 WATTS = 1e6
 """Watts of a MW."""
+OWN, TOTAL = "own needs", "total"
+"""Steps of a scheme: what DSOs activate for their own needs; what is activated in the end."""
 _RANK = 1e-9  # singular values below this part of the largest are rounding
 
 
@@ -179,6 +182,9 @@ class Linearised:
         Shape (m,), power out of each area at the operating point.
     scheduled
         Shape (m,), active power out of each area with nothing activated.
+    last, reach
+        What each step of the scheme activated in the last round, shapes (o,), MW; and how far from
+        it the same step may go now, in parts of the offers.
     """
 
     market: Market
@@ -189,6 +195,22 @@ class Linearised:
     active: FloatArray
     reactive: FloatArray
     scheduled: FloatArray
+    last: Mapping[str, FloatArray] = field(default_factory=dict)
+    reach: float = 1.0
+
+    def bounds(self, step: str, floor: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """Return between which powers a step may activate, shapes (o,): the floor at least.
+
+        Where losses or magnitudes curve, the best activation may lie between the corners of a
+        linear model; rounds meet there only if their reach shrinks.
+        """
+        sizes = self.market.sizes
+        least = 0.0 * sizes if floor is None else floor
+        middle = self.last.get(step)
+        if middle is None or self.reach >= 1.0:
+            return least, sizes
+        lower = np.clip(middle - self.reach * sizes, least, sizes)
+        return lower, np.clip(middle + self.reach * sizes, lower, sizes)
 
     @cached_property
     def constant(self) -> FloatArray:

@@ -73,23 +73,24 @@ def cheapest(
     n = len(cost)
     none = np.zeros(0, dtype=np.int64)
     program = PackingProgram(Packing(np.zeros((0, n)), np.zeros(0), lower, upper, none, scale=1.0))
-    kept = np.flatnonzero(_may_bind(lower, upper, limits))
+    above, below = _may_bind(lower, upper, limits)
+    kept = np.flatnonzero(above | below)
     excess = []
-    for k in kept:
-        for bound, sign in ((limits.high[k], -1.0), (limits.low[k], 1.0)):
-            if np.isfinite(bound):
+    for k in kept.tolist():
+        for binds, sign in ((above[k], -1.0), (below[k], 1.0)):
+            if binds:
                 excess.append((k, sign))
                 program.add_variable(0.0, np.inf)
     gain = np.concatenate([-cost, np.full(len(excess), -EXCESS_PRICE)])
     program.set_gain(gain)
     slack = np.zeros((len(limits.A), len(excess)))
-    for column, (k, sign) in enumerate(excess):
-        slack[k, column] = sign
-    for k in kept:
-        row = np.concatenate([limits.A[k], slack[k]])
-        program.add_row(row, float(limits.low[k]), float(limits.high[k]))
-    for row, low, high in zip(exact.A, exact.low, exact.high, strict=True):
-        program.add_row(row, float(low), float(high))
+    for column, (row, sign) in enumerate(excess):
+        slack[row, column] = sign
+    for k in kept.tolist():
+        widened = np.concatenate([limits.A[k], slack[k]])
+        program.add_row(widened, float(limits.low[k]), float(limits.high[k]))
+    for coefficients, low, high in zip(exact.A, exact.low, exact.high, strict=True):
+        program.add_row(coefficients, float(low), float(high))
     best = program.solve()
     limit_worth = np.zeros(len(limits.A))
     limit_worth[kept] = best.worth[: len(kept)]
@@ -97,14 +98,14 @@ def cheapest(
     return Optimum(values, -float(gain @ best.values), limit_worth, best.worth[len(kept) :])
 
 
-def _may_bind(lower: FloatArray, upper: FloatArray, rows: Rows) -> BoolArray:
-    """Return which rows some values between the bounds exceed, shape (r,)."""
+def _may_bind(lower: FloatArray, upper: FloatArray, rows: Rows) -> tuple[BoolArray, BoolArray]:
+    """Return which rows some values between the bounds bring above, and below, their limits."""
     ends = np.stack([_times(rows.A, lower), _times(rows.A, upper)])
     most, least = ends.max(axis=0).sum(axis=1), ends.min(axis=0).sum(axis=1)
-    return np.asarray((most > rows.high) | (least < rows.low))
+    return most > rows.high, least < rows.low
 
 
 def _times(A: FloatArray, bound: FloatArray) -> FloatArray:
-    """Return each term of the rows at a bound; a variable without one counts where it takes part."""
+    """Return each term of the rows at a bound, which may be infinite."""
     with np.errstate(invalid="ignore"):
         return np.where(A != 0.0, A * bound, 0.0)

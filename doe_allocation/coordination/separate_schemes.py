@@ -13,6 +13,7 @@ from doe_allocation.coordination.area import (
     accepted,
     all_offers,
     cost_curve,
+    ends,
     own_need,
     respond,
     safe_boundaries,
@@ -31,7 +32,7 @@ from doe_allocation.coordination.plan import (
     schedule,
     unpriced,
 )
-from doe_allocation.coordination.problem import TSO, Linearised
+from doe_allocation.coordination.problem import OWN, TOTAL, TSO, Linearised
 from security_check.arrays import FloatArray
 
 
@@ -46,6 +47,10 @@ def _by_operator(problem: Linearised, points: list[Point]) -> dict[str, FloatArr
     for name, point in zip(problem.market.areas, points, strict=True):
         bought[name] = point.activated
     return bought
+
+
+def _sum(bought: dict[str, FloatArray]) -> FloatArray:
+    return np.asarray(np.sum(list(bought.values()), axis=0))
 
 
 def _targets(problem: Linearised, choice: Choice, points: Sequence[list[Point]]) -> list[Message]:
@@ -65,41 +70,47 @@ def _targets(problem: Linearised, choice: Choice, points: Sequence[list[Point]])
 
 
 def local_only(problem: Linearised, _: Priority) -> Plan:
-    """DSOs clear their own needs; the TSO buys nothing."""
+    """Clear DSOs' own needs; the TSO buys nothing."""
     bought = _by_operator(problem, _own_needs(problem))
-    return Plan(bought, (), unpriced(problem.market), no_portfolios(problem.market))
+    steps = {OWN: _sum(bought)}
+    return Plan(bought, (), unpriced(problem.market), no_portfolios(problem.market), steps=steps)
 
 
 def shared_balancing(problem: Linearised, _: Priority) -> Plan:
-    """Each operator clears its own offers; DSOs keep the exchange that is scheduled."""
+    """Clear each operator's own offers; DSOs keep the exchange that is scheduled."""
     market = problem.market
     points = _own_needs(problem, exchange_kept=True)
     bought = _by_operator(problem, points)
-    floor = np.sum(list(bought.values()), axis=0)
-    ceiling = np.where(market.area == TSO, market.sizes, floor)
-    cleared = clear(problem, Scope(problem.rows.area == TSO, floor, ceiling))
+    floor = _sum(bought)
+    lower, upper = problem.bounds(TOTAL, floor)
+    mine = market.area == TSO
+    scope = Scope(
+        problem.rows.area == TSO, np.where(mine, lower, floor), np.where(mine, upper, floor)
+    )
+    cleared = clear(problem, scope)
     bought[market.tso] = cleared.activated - floor
     messages = tuple(schedule(problem, k, each.active) for k, each in enumerate(points))
     prices = interface_prices(problem, cleared)
-    return Plan(bought, messages, prices, no_portfolios(market))
+    return Plan(bought, messages, prices, no_portfolios(market), steps={OWN: floor})
 
 
 def local(problem: Linearised, _: Priority) -> Plan:
-    """DSOs clear their needs; what is left they bid to the TSO as cost curves, and disaggregate."""
+    """Clear DSOs' needs; what is left they bid to the TSO as cost curves, and disaggregate."""
     market, own = problem.market, _own_needs(problem)
     bought = _by_operator(problem, own)
-    floor = np.sum(list(bought.values()), axis=0)
-    terms = Terms(floor, market.sizes)
+    floor = _sum(bought)
+    terms = Terms(*problem.bounds(TOTAL, floor))
     curves = [cost_curve(problem, area, terms) for area in range(len(own))]
     messages = [curve_message(problem, k, curve, "cost curve") for k, curve in enumerate(curves)]
     choice = choose(problem, curves)
     messages += _targets(problem, choice, curves)
     bought[market.tso] = np.maximum(choice.activations(curves) - floor, 0.0)
-    return Plan(bought, tuple(messages), choice.prices, no_portfolios(market))
+    steps = {OWN: floor}
+    return Plan(bought, tuple(messages), choice.prices, no_portfolios(market), steps=steps)
 
 
 def dso_managed(problem: Linearised, _: Priority) -> Plan:
-    """DSOs clear their needs, then lower boundaries so that any choice of the TSO is secure."""
+    """Clear DSOs' needs; then they lower boundaries, so that any choice of the TSO is secure."""
     bought, floor, safe, messages = _with_boundaries(problem)
     for area, name in enumerate(problem.market.areas):
         messages.append(_boundaries(problem, area, name, safe))
@@ -108,7 +119,7 @@ def dso_managed(problem: Linearised, _: Priority) -> Plan:
 
 
 def hybrid(problem: Linearised, _: Priority) -> Plan:
-    """The TSO picks a merit-order list; DSOs validate it and lower boundaries; until all accept."""
+    """Let the TSO pick a merit-order list, and DSOs lower boundaries, until all accept."""
     market = problem.market
     bought, floor, safe, messages = _with_boundaries(problem)
     most = market.sizes - floor
@@ -137,7 +148,7 @@ def _with_boundaries(
     """Return what DSOs buy for themselves, in sum, and the boundaries safe in any combination."""
     market, own = problem.market, _own_needs(problem)
     bought = _by_operator(problem, own)
-    floor = np.sum(list(bought.values()), axis=0)
+    floor = _sum(bought)
     safe = np.where(market.area == TSO, market.sizes, 0.0)
     for area in range(len(market.areas)):
         safe = safe + safe_boundaries(problem, area, floor)
@@ -147,7 +158,9 @@ def _with_boundaries(
 def _merit_order(problem: Linearised, floor: FloatArray, most: FloatArray) -> Cleared:
     """Return the TSO's choice beyond a floor; it does not see the networks below."""
     seen = problem.blind()
-    return clear(seen, Scope(seen.rows.area == TSO, floor, floor + most))
+    lower, upper = problem.bounds(TOTAL, floor)
+    ceiling = np.minimum(upper, floor + most)
+    return clear(seen, Scope(seen.rows.area == TSO, np.minimum(lower, ceiling), ceiling))
 
 
 def _boundaries(problem: Linearised, area: int, name: str, most: FloatArray) -> Message:
@@ -169,13 +182,15 @@ def _activated_by_tso(
     messages += activation_orders(problem, power)
     prices = interface_prices(problem.blind(), cleared)
     bought = bought | {market.tso: power}
-    return Plan(bought, tuple(messages), prices, no_portfolios(market))
+    steps = {OWN: floor}
+    return Plan(bought, tuple(messages), prices, no_portfolios(market), steps=steps)
 
 
 def two_stage(problem: Linearised, _: Priority) -> Plan:
-    """P with its cost curve, then Q at that P, then the DSO's redispatch that keeps both."""
+    """Agree on P by a cost curve, then on Q at that P; the DSO's redispatch keeps both."""
     market, own = problem.market, _own_needs(problem)
     bought = _by_operator(problem, own)
+    own_power = _sum(bought)
     areas, terms = range(len(own)), all_offers(problem)
     first = [cost_curve(problem, area, terms) for area in areas]
     messages = [curve_message(problem, k, each, "range of P") for k, each in enumerate(first)]
@@ -189,16 +204,18 @@ def two_stage(problem: Linearised, _: Priority) -> Plan:
     messages += _targets(problem, choice, second)
     total = np.where(market.area == TSO, choice.activated, 0.0)
     for area in areas:
-        active, reactive = choice.power(second, area)
+        reactive = choice.power(second, area)[1]
         near = (reactive - _SAME_MW, reactive + _SAME_MW)
         total = total + respond(problem, area, replace(kept[area], reactive=near)).activated
+    whole = Terms(0.0 * market.sizes, market.sizes)  # not only what this round reaches
+    far = [[whole for _ in areas], [replace(whole, active=each.active) for each in kept]]
     nothing_out = problem.active - problem.own_out[: len(own)]
     targets = [choice.power(second, area) for area in areas]
-    ends = [
-        RangeEnd(k, reactive, bool(n), nothing_out[k] + wanted[k] if reactive else None, curve[-n])
-        for reactive, curves in ((False, first), (True, second))
-        for k, curve in enumerate(curves)
-        for n in (0, 1)
+    stated = [
+        RangeEnd(k, reactive, bool(n), nothing_out[k] + wanted[k] if reactive else None, end)
+        for reactive in (False, True)
+        for k in areas
+        for n, end in enumerate(ends(problem, k, far[reactive][k], reactive=reactive))
     ]
     bought = {name: np.minimum(power, total) for name, power in bought.items()}
     bought[market.tso] = total - np.sum(list(bought.values()), axis=0)
@@ -209,6 +226,7 @@ def two_stage(problem: Linearised, _: Priority) -> Plan:
         tuple(messages),
         choice.prices,
         no_portfolios(market),
-        ends=tuple(ends),
+        ends=tuple(stated),
+        steps={OWN: own_power},
         targets=kept_power,
     )

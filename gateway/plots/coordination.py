@@ -48,9 +48,7 @@ def _draw_payments(axes: Any, content: CoordinationFile) -> None:
     buyers = list(dict.fromkeys(b.buyer for each in content.schemes for b in each.buyers))
     left = [0.0] * len(schemes)
     for k, buyer in enumerate(buyers):
-        pays = [
-            sum(float(b.pays_eur) for b in each.buyers if b.buyer == buyer) for each in schemes
-        ]
+        pays = [sum(float(b.pays_eur) for b in each.buyers if b.buyer == buyer) for each in schemes]
         look = {"color": COLOURS[k % len(COLOURS)], "hatch": HATCHES[k % len(HATCHES)]}
         axes.barh(range(len(schemes)), pays, left=left, label=buyer, edgecolor="white", **look)
         left = [start + amount for start, amount in zip(left, pays, strict=True)]

@@ -12,7 +12,7 @@ from doe_allocation.coordination.program import EXCESS_PRICE
 def least_cost(problem: Linearised) -> float:
     """Return the least cost of all needs: activations, need unserved, limits exceeded."""
     market, rows = problem.market, problem.rows
-    o, r = len(market.offers), len(rows.area)
+    r = len(rows.area)
     sign = market.need.direction.sign
     cost = np.concatenate([market.prices, [market.need.price_cap], np.full(2 * r, EXCESS_PRICE)])
     above = np.hstack([rows.A, np.zeros((r, 1)), -np.eye(r), np.zeros((r, r))])
