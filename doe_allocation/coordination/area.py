@@ -32,7 +32,8 @@ class Point:
     activated
         Shape (o,), MW; 0 for offers outside the area.
     limit_worth
-        Shape (r,), by how much the cost falls with a unit more of a limit.
+        Shape (r,), by how much the cost falls with a unit more of a limit; 0 where limits hold at
+        any cost.
     """
 
     active: float
@@ -58,6 +59,8 @@ class Terms:
         Shape (r,), (r,): lowest and highest values in place of those of the problem.
     costs
         Whether offers cost something; not where the ends of a range are sought.
+    rigid
+        Whether limits hold at any cost; else they give way at the price of an excess.
     """
 
     floor: FloatArray
@@ -67,6 +70,7 @@ class Terms:
     prices: tuple[float, float] = (0.0, 0.0)
     limits: tuple[FloatArray, FloatArray] | None = None
     costs: bool = True
+    rigid: bool = False
 
 
 def all_offers(problem: Linearised) -> Terms:
@@ -91,13 +95,16 @@ def respond(problem: Linearised, area: int, terms: Terms) -> Point:
     ]
     exact = Rows.none(len(price))
     if kept:
-        ends = np.array([bounds for _, bounds in kept])
-        exact = Rows(np.array([row for row, _ in kept]), ends[:, 0], ends[:, 1])
+        edges = np.array([bounds for _, bounds in kept])
+        exact = Rows(np.array([row for row, _ in kept]), edges[:, 0], edges[:, 1])
+    if terms.rigid:
+        limits, exact = Rows.none(len(price)), limits.and_also(exact)
     best = cheapest(price - worth, terms.floor[mine], terms.ceiling[mine], limits, exact)
     activated = np.zeros(len(mine))
     activated[mine] = best.values
     found = np.zeros(len(own))
-    found[own] = best.limit_worth
+    if not terms.rigid:
+        found[own] = best.limit_worth
     return Point(
         float(active @ best.values),
         float(reactive @ best.values),
@@ -108,15 +115,28 @@ def respond(problem: Linearised, area: int, terms: Terms) -> Point:
 
 
 def ends(problem: Linearised, area: int, terms: Terms, *, reactive: bool = False) -> list[Point]:
-    """Return the cheapest points at the lowest and the highest power out of an area."""
+    """Return the cheapest points at the lowest and the highest power out of an area.
+
+    Limits are kept at any cost there: at the end of a range a little more room may cost more than
+    the price of an excess.
+    """
     found = []
     for sign in (-1.0, 1.0):
         price = sign * _SEARCH_PRICE
         prices = (0.0, price) if reactive else (price, 0.0)
         far = respond(problem, area, replace(terms, prices=prices, costs=False))
         value = far.reactive if reactive else far.active
+        reached = _values(problem, area, far.activated)
+        rigid = replace(
+            terms,
+            limits=(
+                np.minimum(problem.rows.low, reached) - _KEPT_MW,
+                np.maximum(problem.rows.high, reached) + _KEPT_MW,
+            ),
+            rigid=True,
+        )
         edge = (value - _KEPT_MW, np.inf) if sign > 0.0 else (-np.inf, value + _KEPT_MW)
-        found.append(respond(problem, area, _holding(terms, edge, reactive=reactive)))
+        found.append(respond(problem, area, _holding(rigid, edge, reactive=reactive)))
     return found
 
 

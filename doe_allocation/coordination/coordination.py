@@ -173,7 +173,7 @@ def coordinate(model: AcModel, scheme: Scheme, priority: Priority = Priority.COM
         moved = np.abs(at.activated - before.activated).max(initial=0.0)
         settled = bool(moved <= _SAME_MW)
         settled |= rounds > _FREE and _foreseen(model, problem, at)
-        found = _Round(plan, given, at, model.overloads(at), lacking(model, at))
+        found = _Round(plan, given, at, model.overloads(at), lacking(model, at, plan))
         best = found if settled or best is None or found.amiss < best.amiss else best
     assert best is not None
     checked = tuple(_checked(model, best.point, end) for end in best.plan.ends)
@@ -218,10 +218,11 @@ def _foreseen(model: AcModel, problem: Linearised, at: OperatingPoint) -> bool:
     return bool(wrong <= _EXACT and np.abs(after.active - power).max(initial=0.0) <= _EXACT_MW)
 
 
-def lacking(model: AcModel, point: OperatingPoint) -> float:
-    """Return what the TSO's need lacks at an operating point, MW."""
+def lacking(model: AcModel, point: OperatingPoint, plan: Plan) -> float:
+    """Return what the TSO's need lacks, MW: what parties bought is theirs."""
     need = model.market.need
-    return max(need.power_w / WATTS - need.direction.sign * model.delivered(point), 0.0)
+    got = need.direction.sign * model.delivered(point) - float(plan.portfolios.sum())
+    return max(need.power_w / WATTS - got, 0.0)
 
 
 def _measured(model: AcModel, point: OperatingPoint) -> list[Message]:
@@ -246,8 +247,8 @@ def _checked(model: AcModel, point: OperatingPoint, end: RangeEnd) -> CheckedEnd
     base = (first.reactive if end.reactive else first.active)[end.area]
     out = first.own_out[end.area + (len(market.areas) if end.reactive else 0)]
     value = base - out + (stated.reactive if end.reactive else stated.active)
+    found = model.point(at, found)
     for rounds in range(_ROUNDS):
-        found = model.point(at, found)
         reach = _SHRINK ** max(rounds - _FREE, 0)
         problem = replace(model.linearised(found), last={TOTAL: at}, reach=reach)
         terms = all_offers(problem)
@@ -256,10 +257,11 @@ def _checked(model: AcModel, point: OperatingPoint, end: RangeEnd) -> CheckedEnd
             kept = float(end.active_kept - shift)
             terms = replace(terms, active=(kept, kept))
         farthest = ends(problem, end.area, terms, reactive=end.reactive)[place]
-        moved = _with(at, farthest.activated, inside)
-        if np.abs(moved - at).max(initial=0.0) <= _SAME_MW:
+        before, at = at, _with(at, farthest.activated, inside)
+        found = model.point(at, found)
+        moved = np.abs(at - before).max(initial=0.0)
+        if moved <= _SAME_MW or (rounds > _FREE and _foreseen(model, problem, found)):
             break
-        at = moved
     reached = model.interface(found, end.area)[1 if end.reactive else 0]
     over = tuple(each for each in model.overloads(found) if each.operator == operator)
     return CheckedEnd(operator, end.reactive, end.high, float(value), reached, over)

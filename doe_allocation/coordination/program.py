@@ -30,6 +30,14 @@ class Rows:
         """Return no rows over so many variables."""
         return cls(np.zeros((0, variables)), np.zeros(0), np.zeros(0))
 
+    def and_also(self, other: Rows) -> Rows:
+        """Return these rows and others over the same variables."""
+        return Rows(
+            np.concatenate([self.A, other.A]),
+            np.concatenate([self.low, other.low]),
+            np.concatenate([self.high, other.high]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Optimum:
