@@ -53,6 +53,8 @@ class Terms:
         Shape (o,), bounds of what is activated, MW.
     active, reactive
         Change of the power out of the area; ``None`` where it is free.
+    near
+        Change of the active power that is kept as nearly as offers can; ``None`` for none.
     prices
         What a MW and a Mvar out of the area are worth, EUR/MWh and EUR/Mvarh.
     limits
@@ -67,6 +69,7 @@ class Terms:
     ceiling: FloatArray
     active: tuple[float, float] | None = None
     reactive: tuple[float, float] | None = None
+    near: float | None = None
     prices: tuple[float, float] = (0.0, 0.0)
     limits: tuple[FloatArray, FloatArray] | None = None
     costs: bool = True
@@ -88,6 +91,9 @@ def respond(problem: Linearised, area: int, terms: Terms) -> Point:
     low, high = terms.limits or (rows.low, rows.high)
     base = problem.without(mine)[own]
     limits = Rows(rows.A[own][:, mine], low[own] - base, high[own] - base)
+    if terms.near is not None:
+        exchange = np.array([terms.near])
+        limits = limits.and_also(Rows(active[None, :], exchange, exchange))
     kept = [
         (row, bounds)
         for row, bounds in ((active, terms.active), (reactive, terms.reactive))
@@ -104,7 +110,7 @@ def respond(problem: Linearised, area: int, terms: Terms) -> Point:
     activated[mine] = best.values
     found = np.zeros(len(own))
     if not terms.rigid:
-        found[own] = best.limit_worth
+        found[own] = best.limit_worth[: int(own.sum())]
     return Point(
         float(active @ best.values),
         float(reactive @ best.values),
@@ -256,5 +262,5 @@ def own_need(problem: Linearised, area: int, *, exchange_kept: bool = False) -> 
     terms = Terms(*problem.bounds(OWN))
     if exchange_kept:
         kept = float(problem.scheduled[area] - problem.active[area] + problem.own_out[area])
-        terms = replace(terms, active=(kept, kept))
+        terms = replace(terms, near=kept)
     return respond(problem, area, terms)

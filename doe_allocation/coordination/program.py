@@ -10,11 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from doe_allocation.fairness.packing_program import Packing, PackingProgram
+from doe_allocation.fairness.packing_program import FairnessError, Packing, PackingProgram
 from security_check.arrays import BoolArray, FloatArray
+from security_check.errors import GridError
 
 EXCESS_PRICE = 1e6
 """EUR for an hour in which a limit is exceeded by its whole scale."""
+
+
+class NotClearedError(GridError):
+    """A clearing has no solution: no activation keeps what operators agreed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ def cheapest(
 
     Raises
     ------
-    FairnessError
+    NotClearedError
         When no values meet the exact rows.
     """
     n = len(cost)
@@ -89,6 +94,8 @@ def cheapest(
             if binds:
                 excess.append((k, sign))
                 program.add_variable(0.0, np.inf)
+    if not n and not excess:  # the solver reports programs without variables as empty
+        return Optimum(cost, 0.0, np.zeros(len(limits.A)), np.zeros(len(exact.A)))
     gain = np.concatenate([-cost, np.full(len(excess), -EXCESS_PRICE)])
     program.set_gain(gain)
     slack = np.zeros((len(limits.A), len(excess)))
@@ -99,7 +106,10 @@ def cheapest(
         program.add_row(widened, float(limits.low[k]), float(limits.high[k]))
     for coefficients, low, high in zip(exact.A, exact.low, exact.high, strict=True):
         program.add_row(coefficients, float(low), float(high))
-    best = program.solve()
+    try:
+        best = program.solve()
+    except FairnessError as error:
+        raise NotClearedError(f"no activation keeps what operators agreed on: {error}") from None
     limit_worth = np.zeros(len(limits.A))
     limit_worth[kept] = best.worth[: len(kept)]
     values = np.clip(best.values[:n], lower, upper)

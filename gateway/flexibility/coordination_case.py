@@ -68,6 +68,9 @@ def load_coordination_case(path: Path) -> CoordinationCase:
     named = content.hierarchy
     file = hierarchy_path(named) if named.startswith(_BUNDLED) else path.parent / named
     hierarchy = load_hierarchy(file)
+    if not hierarchy.boundaries:
+        detail = f"{hierarchy.members[0].name} has no operator below it: there is none to buy with"
+        raise InputFaults(source, [Fault("hierarchy", detail)])
     faults = [
         *_place_faults(content, hierarchy),
         *_name_faults(content, hierarchy),

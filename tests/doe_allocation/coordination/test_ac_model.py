@@ -38,12 +38,12 @@ LOADINGS = {("middle", "line:0"): 0.62, ("top", "line:0"): 0.24}
 
 
 @cache
-def model() -> AcModel:
+def model(offers: tuple[Offer, ...] = OFFERS) -> AcModel:
     with TemporaryDirectory() as folder:
         hierarchy = load_hierarchy(write(Path(folder)))
     need = SystemNeed(UP, 5_000_000, 500.0)
     parties = (Portfolio("trader", 1_000_000, 90.0),)
-    market = market_of(hierarchy, OFFERS, need, parties, 0.95)
+    market = market_of(hierarchy, offers, need, parties, 0.95)
     base = []
     for member in hierarchy.members:
         for point, ratio in zip(
@@ -179,6 +179,22 @@ def test_stated_ranges_are_secure_at_both_ends_and_the_agreed_power_is_kept() ->
     assert low - 1e-3 <= active <= high + 1e-3
     assert result.plan.targets is not None
     np.testing.assert_allclose([active, reactive], result.plan.targets, atol=1e-4)
+
+
+@pytest.mark.parametrize("scheme", Scheme)
+def test_an_area_may_have_no_offers(scheme: Scheme) -> None:
+    result = coordinate(model(OFFERS[:1]), scheme)
+    buyers = {each.buyer for each in result.awards}
+    assert buyers <= {"top", "trader"}
+    assert any(each.element.startswith("middle line:0") for each in result.overloads)
+
+
+def test_an_exchange_that_no_offer_keeps_stays_as_near_as_it_can() -> None:
+    kept = tuple(each for each in OFFERS if each.name in ("plant", "park up"))
+    ac, result = model(kept), coordinate(model(kept), Scheme.SHARED_BALANCING)
+    assert result.unserved_mw <= 1e-4
+    exchange = [ac.interface(at, 0)[0] for at in (ac.base, result.point)]
+    assert exchange[0] == pytest.approx(exchange[1], abs=2e-3)
 
 
 def test_a_scheme_with_an_order_of_its_own_takes_no_priority() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from coordination_cases import random_problem
 from coordination_oracle import cost_of, least_cost, least_cost_at
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from doe_allocation.coordination.area import (
@@ -103,6 +103,7 @@ def test_hybrid_activates_at_least_as_much_as_dso_managed(seed: int) -> None:
 @given(SEEDS)
 def test_a_cost_curve_is_the_least_cost_at_every_power(seed: int) -> None:
     problem = random_problem(seed)
+    assume((problem.market.area == 0).any())
     curve = cost_curve(problem, 0, all_offers(problem))
     power = np.array([each.active for each in curve])
     price = np.array([each.cost for each in curve])

@@ -70,7 +70,7 @@ def by_hand(need_mw: int = 8, *portfolios: Portfolio) -> Linearised:
 
 
 def random_problem(seed: int, *, need_mw: float = 6.0, tso_rows: int = 2) -> Linearised:
-    """Return a TSO and one or two DSOs, each with offers and limits of its own.
+    """Return a TSO and one or two DSOs, each with limits of its own; a DSO may have no offers.
 
     What a DSO does reaches the TSO's limits through the power at its interface only.
     """
@@ -78,7 +78,7 @@ def random_problem(seed: int, *, need_mw: float = 6.0, tso_rows: int = 2) -> Lin
     areas = ("east", "west")[: int(rng.integers(1, 3))]
     offers, change = [], []
     for operator in ("tso", *areas):
-        for k in range(int(rng.integers(2, 6))):
+        for k in range(int(rng.integers(1 if operator == "tso" else 0, 6))):
             reactive = bool(operator != "tso" and rng.random() < 0.3)
             way = UP if rng.random() < 0.6 else DOWN
             size = int(rng.integers(1, 5_000_000))
