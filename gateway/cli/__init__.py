@@ -4,6 +4,6 @@
 that wait for servers.  ``envelopes`` has ``allocate`` and ``verify``; ``market`` ``simulate``,
 ``report``, ``demo``, ``replay`` and ``statements``; ``serving`` ``serve`` and ``accept-loss``;
 ``trading`` ``trade`` and ``watch``; ``hierarchy`` also ``contract``.  ``access``, ``fairness``,
-``plot``, ``operator_outputs`` (``outputs``), ``procurement`` (``procure``), ``flex_market`` and
-``reconfiguration`` (``topology``) have one command each.
+``plot``, ``operator_outputs`` (``outputs``), ``procurement`` (``procure``), ``flex_market``,
+``coordination`` (``coordinate``) and ``reconfiguration`` (``topology``) have one command each.
 """

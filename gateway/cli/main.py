@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from gateway.cli import (
     access,
+    coordination,
     envelopes,
     fairness,
     flex_market,
@@ -35,6 +36,7 @@ COMMAND_MODULES = (
     plot,
     procurement,
     flex_market,
+    coordination,
     reconfiguration,
 )
 """The modules whose commands have registered themselves with the application."""

@@ -8,4 +8,8 @@
 ``market_case``         from a file to network, set points and orders, or all of its faults
 ``market_result``       the file that ``flex-market`` writes
 ``flex_market``         what ``flex-market`` computes
+``coordination_schema`` the file of a coordination case, key by key
+``coordination_case``   from a file to the AC model with offers and needs, or all of its faults
+``coordination_result`` the file that ``coordinate`` writes
+``coordination``        what ``coordinate`` computes
 """

@@ -1,0 +1,118 @@
+"""The result of ``coordinate``: one scheme in full, or all beside each other."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from gateway.flexibility.coordination_result import CoordinationFile, SchemeRecord
+from gateway.terminal.console import escape, new_table, print_rest
+
+_SHOWN = 12  # activations and overloads that are shown
+
+
+def show_comparison(content: CoordinationFile, console: Console) -> None:
+    """Print a row for each scheme."""
+    names = list(dict.fromkeys(b.buyer for s in content.schemes for b in s.buyers))
+    numbers = ["cost\nEUR/h", *(f"{name}\nEUR/h" for name in names), "unserved\nMW"]
+    numbers += ["over", "price\nEUR/MWh", "told\nkB", "it.", "s"]
+    table = new_table("Schemes of coordination", ["scheme"], numbers)
+    for each in content.schemes:
+        pays = {buyer.buyer: buyer.pays_eur for buyer in each.buyers}
+        table.add_row(
+            Text(_name(each)),
+            each.cost_eur,
+            *(pays.get(name, "-") for name in names),
+            f"{each.unserved_mw:.3f}",
+            str(len(each.overloads)),
+            _prices(each),
+            f"{each.told_bytes / 1e3:.1f}",
+            str(each.iterations),
+            f"{each.seconds:.1f}",
+        )
+    console.print(table)
+    for each in content.schemes:
+        if each.overloads:
+            worst = each.overloads[0]
+            sentence = f"{_name(each)}: {worst.element} at {worst.value:.4f} of {worst.limit:.4f}"
+            console.print(f"  {escape(sentence)} {worst.unit}", soft_wrap=True)
+
+
+def show_scheme(content: CoordinationFile, console: Console) -> None:
+    """Print one scheme: activations, interfaces, what was told, limits that stay exceeded."""
+    (only,) = content.schemes
+    _show_awards(only, console)
+    _show_interfaces(only, console)
+    _show_told(only, console)
+    for end in only.ends:
+        unit = "Mvar" if end.power == "reactive" else "MW"
+        state = "no limit exceeded" if not end.overloads else f"{len(end.overloads)} exceeded"
+        sentence = f"{end.operator}: {end.end} {end.power} power {end.found:.3f} {unit} in AC"
+        console.print(f"  {escape(sentence)} (linear {end.stated:.3f}), {state}", soft_wrap=True)
+    for over in only.overloads[:_SHOWN]:
+        sentence = f"{over.element} {over.value:.4f} {over.unit}, limit {over.limit:.4f}"
+        console.print(f"  [bold red]exceeded:[/] {escape(sentence)}", soft_wrap=True)
+    print_rest(len(only.overloads), _SHOWN, console)
+    before = len(content.overloads_before)
+    settled = "" if only.settled else ", not settled: the best round"
+    console.print(
+        f"  cost {only.cost_eur} EUR/h; delivered {only.delivered_mw:+.3f} MW of "
+        f"{only.wanted_mw:g} MW wanted, unserved {only.unserved_mw:.3f} MW; limits exceeded "
+        f"{before} before, {len(only.overloads)} after; {only.rounds} linear models{settled}",
+        soft_wrap=True,
+    )
+
+
+def _show_awards(scheme: SchemeRecord, console: Console) -> None:
+    words = ["offer", "operator", "at", "way", "buyer"]
+    table = new_table(f"Activated, {_name(scheme)}", words, ["MW", "price", "EUR/h"])
+    most = sorted(scheme.awards, key=lambda award: -award.power_w)
+    for each in most[:_SHOWN]:
+        way = f"{each.direction}{' reactive' if each.reactive else ''}"
+        cells = (each.offer, each.operator, each.connection_point, way, each.buyer)
+        table.add_row(
+            *(Text(cell) for cell in cells),
+            f"{each.power_w / 1e6:.4f}",
+            f"{each.price_eur_per_mwh:g}",
+            each.amount_eur,
+        )
+    console.print(table)
+    print_rest(len(most), _SHOWN, console)
+
+
+def _show_interfaces(scheme: SchemeRecord, console: Console) -> None:
+    numbers = ["MW before", "MW", "Mvar", "p.u.", "EUR/MWh", "EUR/Mvarh"]
+    table = new_table("Interfaces", ["operator"], numbers)
+    for each in scheme.interfaces:
+        table.add_row(
+            Text(each.operator),
+            f"{each.active_before_mw:.3f}",
+            f"{each.active_mw:.3f}",
+            f"{each.reactive_mvar:.3f}",
+            f"{each.voltage_pu:.4f}",
+            _number(each.active_price_eur_per_mwh),
+            _number(each.reactive_price_eur_per_mvarh),
+        )
+    console.print(table)
+
+
+def _show_told(scheme: SchemeRecord, console: Console) -> None:
+    table = new_table("Told", ["from", "to", "about", "fields"], ["messages", "bytes"])
+    for each in scheme.told:
+        fields = ", ".join(each.fields)
+        cells = (each.sender, each.receiver, each.subject, fields)
+        table.add_row(*(Text(cell) for cell in cells), str(each.messages), f"{each.bytes:,}")
+    console.print(table)
+
+
+def _name(scheme: SchemeRecord) -> str:
+    return scheme.scheme if scheme.priority == "common" else f"{scheme.scheme}, {scheme.priority}"
+
+
+def _prices(scheme: SchemeRecord) -> str:
+    found = [each.active_price_eur_per_mwh for each in scheme.interfaces]
+    return " / ".join(_number(each) for each in found)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value + 0.0:.2f}"
