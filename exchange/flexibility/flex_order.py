@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from doe_allocation.procurement.choices import FlexDirection
 from orderbook.order import LimitOrder, Side
-
-
-class FlexDirection(StrEnum):
-    """Whether power injected at the offer's bus rises or falls."""
-
-    UP = "up"
-    DOWN = "down"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,7 +38,7 @@ class FlexOrder(LimitOrder):
     @property
     def moves(self) -> int:
         """The change of injection at its own bus for each watt matched: 1 or -1."""
-        rises = self.direction is FlexDirection.UP
+        rises = self.direction is FlexDirection.UPWARD
         return 1 if rises is not self.is_request else -1
 
 

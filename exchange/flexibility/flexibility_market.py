@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from heapq import merge
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.flex_order import (
-    FlexDirection,
     FlexFill,
     FlexMatch,
     FlexOrder,

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.problem import ClearingError
 from exchange.clearing.work_budget import LOTS, RemainingWork
-from exchange.flexibility.flex_order import FlexDirection, FlexOrder
+from exchange.flexibility.flex_order import FlexOrder
 from exchange.flexibility.robust_flows import RobustFlows
 from security_check.arrays import BoolArray, FloatArray, IntArray
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.flex_order import (
-    FlexDirection,
     FlexFill,
     FlexMatch,
     FlexOrder,

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from exchange.flexibility.flex_order import FlexDirection, FlexMatch, FlexOrder
+from doe_allocation.procurement.choices import FlexDirection
+from exchange.flexibility.flex_order import FlexMatch, FlexOrder
 from exchange.flexibility.flexibility_market import FlexibilityMarket, PairwiseMarket
 from exchange.flexibility.robust_flows import ROUNDING_W, RobustFlows
 from exchange.flexibility.welfare_market import WelfareMarket
@@ -118,7 +119,7 @@ def _match(match: FlexMatch, orders: list[FlexOrder], case: FlexMarketCase) -> F
     offer, request = orders[match.offer_id - 1], orders[match.request_id - 1]
     buses = case.network.buses
     from_bus, to_bus = buses[request.bus], buses[offer.bus]
-    if offer.direction is FlexDirection.DOWN:
+    if offer.direction is FlexDirection.DOWNWARD:
         from_bus, to_bus = to_bus, from_bus
     return FlexMatchRecord(
         offer=case.names[match.offer_id],

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.flex_order import FlexOrder
 from gateway.flexibility.market_schema import (
     ArrivingEntry,
@@ -26,6 +27,7 @@ from security_check.errors import Fault, NetworkFaults
 from security_check.model.linear_network import LinearNetwork, ReactiveBranch
 
 MW = 1_000_000  # watts
+_WAYS = {"up": FlexDirection.UPWARD, "down": FlexDirection.DOWNWARD}
 _WHOLE = 1e-3  # watts by which a quantity in MW may miss whole watts
 
 
@@ -211,7 +213,7 @@ def _order(number: int, entry: ArrivingEntry, index: Mapping[str, int], tick: De
         int(Decimal(str(entry.price)) / tick),
         round(entry.quantity_mw * MW),
         bus=index[entry.bus],
-        direction=entry.direction,
+        direction=_WAYS[entry.direction],
         interval=entry.interval or "",
         conditional=entry.type == "conditional",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from exchange.flexibility.flex_order import FlexDirection
+from doe_allocation.procurement.choices import FlexDirection
 from gateway.formats.records import Finite, Record
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from exchange.flexibility.flex_order import FlexDirection
 from gateway.formats.records import Name, Record
 
 _LARGEST_MW = 1e6
@@ -41,7 +40,7 @@ class OfferEntry(Record):
 
     id: Name | None = None
     bus: Name
-    direction: Annotated[FlexDirection, Field(strict=False)]
+    direction: Literal["up", "down"]
     quantity_mw: Annotated[float, Field(gt=0.0, le=_LARGEST_MW, allow_inf_nan=False)]
     price: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
     interval: Name | None = None

@@ -35,7 +35,8 @@ def _show_matches(content: FlexMarketFile, console: Console) -> None:
     words = ["offer", "request", "way", "from", "to", "kind"]
     table = new_table("Matched", [*words, *(["interval"] * with_interval)], ["MW", "gain"])
     for each in content.matches:
-        cells = [each.offer, each.request, each.direction.value, each.from_bus, each.to_bus]
+        way = each.direction.value.removesuffix("ward")
+        cells = [each.offer, each.request, way, each.from_bus, each.to_bus]
         cells.append("conditional" if each.conditional else "for good")
         if with_interval:
             cells.append(each.interval or "")

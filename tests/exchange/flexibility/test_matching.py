@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from linear_markets import Bookkeeping, LinearMarket, random_market
 from scipy.optimize import linprog
 
-from exchange.flexibility.flex_order import FlexDirection, FlexOrder, FlexOutcome
+from doe_allocation.procurement.choices import FlexDirection
+from exchange.flexibility.flex_order import FlexOrder, FlexOutcome
 from exchange.flexibility.flexibility_market import FlexibilityMarket, PairwiseMarket
 from exchange.flexibility.welfare_market import WelfareMarket
 
@@ -103,7 +104,7 @@ def attainable(given_: LinearMarket) -> float:
     conditional = [each for each in requests if each.conditional]
     change = np.array(
         [
-            (1 if o.direction is FlexDirection.UP else -1)
+            (1 if o.direction is FlexDirection.UPWARD else -1)
             * (network.ptdf[:, o.bus] - network.ptdf[:, r.bus])
             for o, r in pairs
         ]

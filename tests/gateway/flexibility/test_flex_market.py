@@ -96,7 +96,7 @@ def test_a_case_with_factors_and_arrivals_is_the_same_market(seed: int, matching
                 "side": "request" if each.is_request else "offer",
                 "type": "conditional" if each.conditional else "unconditional",
                 "bus": buses[each.bus],
-                "direction": each.direction.value,
+                "direction": each.direction.value.removesuffix("ward"),
                 "quantity_mw": each.remaining_w / 1e6,
                 "price": each.limit_price_ticks / 100,
                 "interval": "noon",

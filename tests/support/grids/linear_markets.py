@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exchange.flexibility.flex_order import FlexDirection, FlexOrder
+from doe_allocation.procurement.choices import FlexDirection
+from exchange.flexibility.flex_order import FlexOrder
 from orderbook.order import Side
 from security_check.model.linear_network import LinearNetwork, ReactiveBranch
 
@@ -57,7 +58,7 @@ def random_market(seed: int, orders: int = 12) -> LinearMarket:
             int(rng.integers(1, 12 if rng.random() < 0.7 else 3)),
             int(rng.integers(1, 40)),
             bus=int(rng.integers(buses)),
-            direction=FlexDirection(rng.choice(["up", "down"])),
+            direction=FlexDirection(rng.choice(["upward", "downward"])),
             interval="",
         )
         for number in range(1, orders + 1)
@@ -84,7 +85,7 @@ class Bookkeeping:
             for offer, request, quantity_w in self.matched:
                 if request.conditional and request.order_id not in on:
                     continue
-                sign = 1 if offer.direction is FlexDirection.UP else -1
+                sign = 1 if offer.direction is FlexDirection.UPWARD else -1
                 injection[offer.bus] += sign * quantity_w
                 injection[request.bus] -= sign * quantity_w
             found.append(self.market.network.ptdf @ injection)
