@@ -170,9 +170,7 @@ def main() -> None:
     for kind in sorted(traffic.entries):
         show(kind, traffic.entries[kind], traffic.entry_octets[kind])
     session = core.publisher.session(BEGIN)
-    (envelope, *_) = core.publisher.envelopes.confirmations(1, BEGIN)
     show("a heartbeat", 1, len(session.payload))
-    show("an envelope message", 1, len(envelope.payload))
     snapshot = core.snapshot()
     show("the state, as a snapshot", 1, len(snapshot.state))
     before = own_octets()
