@@ -24,7 +24,7 @@ SetPoints = SetPoint | dict[Name, SetPoint]
 """One set point, or one by interval."""
 
 
-class BranchEntry(Record):
+class LinearBranch(Record):
     """A branch by its reactance or by its distribution factors."""
 
     id: Name | None = None
@@ -39,7 +39,7 @@ class BranchEntry(Record):
         return self.id or f"{self.start}-{self.end}"
 
 
-class RatedBranch(BranchEntry):
+class RatedBranch(LinearBranch):
     """A branch with the limits of its flow."""
 
     rating_mw: Rating | None = None

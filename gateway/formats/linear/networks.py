@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from gateway.formats.linear.entries import MW, BranchEntry, SetPoint
+from gateway.formats.linear.entries import MW, LinearBranch, SetPoint
 from security_check.arrays import FloatArray
 from security_check.errors import Fault
 from security_check.model.linear_network import LinearNetwork, ReactiveBranch
@@ -32,7 +32,7 @@ def flow_limits_mw(
 
 
 def branch_faults(
-    buses: Sequence[str], slack_bus: str, branches: Sequence[BranchEntry]
+    buses: Sequence[str], slack_bus: str, branches: Sequence[LinearBranch]
 ) -> Iterator[Fault]:
     """Yield the faults of factors and reactances that the network itself does not name."""
     factors = any(each.ptdf is not None for each in branches)
@@ -52,7 +52,7 @@ def branch_faults(
 def linear_network(
     buses: Sequence[str],
     slack_bus: str,
-    branches: Sequence[BranchEntry],
+    branches: Sequence[LinearBranch],
     limits_mw: FloatArray,
 ) -> LinearNetwork:
     """Return the network of branches without :func:`branch_faults`.

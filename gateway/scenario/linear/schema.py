@@ -6,11 +6,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.formats.linear.entries import BranchEntry, Power, Rating, SetPoints
+from gateway.formats.linear.entries import LinearBranch, Power, Rating, SetPoints
 from gateway.formats.records import Name, Record
 
 
-class TimedBranch(BranchEntry):
+class TimedBranch(LinearBranch):
     """A branch with the limits of its flow, each one number or one by start of interval."""
 
     rating_mw: Rating | dict[Name, Rating] | None = None
