@@ -97,7 +97,7 @@ async def serve(
         mqtt, mqtt_url = await open_broker(places, topics, stack)
         area = _Area(
             scenario=scenario,
-            market=ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms()),
+            market=ExchangeSetup(topics, scenario.networks(), scenario.rules, scenario.terms()),
             mqtt=mqtt,
             settings=settings.loop,
             measures=Measures(topics.area),

@@ -19,7 +19,7 @@ from gateway.scenario.actions import Actions
 from gateway.scenario.fairness import FairnessTerms
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval
-from gateway.scenario.linear.area import LinearArea
+from gateway.scenario.linear.area import LinearArea, LinearSeries
 from gateway.scenario.perimeters import Perimeters
 from gateway.scenario.profiles.capacities import CapacityProfile
 from security_check.errors import Fault
@@ -138,6 +138,20 @@ class Scenario:
         """
         self.refuse_changes()
         return self._usual_grid()
+
+    def networks(self) -> Grid | LinearSeries:
+        """Return the grid for a market: of all intervals, or of each where linear ones differ.
+
+        Raises
+        ------
+        InputFaults
+            When intervals have forecasts or capacities of their own.
+        """
+        area = self.network
+        if not isinstance(area, LinearArea) or not area.changes or self.capacities is not None:
+            return self.grid()
+        numbers = {interval.start: k for k, interval in enumerate(self.intervals)}
+        return LinearSeries(area, numbers, self.capacity, self.fairness)
 
     def refuse_changes(self) -> None:
         """Raise :class:`InputFaults` when intervals have forecasts or capacities of their own."""

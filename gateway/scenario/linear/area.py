@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from doe_allocation.allocation.linear.grid import LinearGrid
 from doe_allocation.allocation.linear.operation import LinearOperation
 from doe_allocation.capacity import Capacity
+from exchange.vocabulary.formatting import format_time
 from gateway.scenario.fairness import FairnessTerms
 from security_check.arrays import FloatArray, IndexArray
+from security_check.errors import GridError
 from security_check.model.linear_network import LinearNetwork
 
 
@@ -66,3 +69,41 @@ class LinearArea:
             network, self.connection_points, self.bus_of_point, self.setpoint_w[rest]
         )
         return LinearGrid(operation, capacity, fairness.weights, fairness.principle)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearSeries:
+    """The grids of a linear network whose limits or set points differ between intervals.
+
+    Parameters
+    ----------
+    area
+        The network in every interval.
+    numbers
+        Index of each interval by its start.
+    capacity, fairness
+        The same in every interval.
+    """
+
+    area: LinearArea
+    numbers: Mapping[datetime, int]
+    capacity: Capacity
+    fairness: FairnessTerms
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids, in the network's order."""
+        return self.area.connection_points
+
+    def network_in(self, interval: datetime) -> LinearGrid:
+        """Return the grid of the interval that starts then.
+
+        Raises
+        ------
+        GridError
+            When the scenario has no such interval.
+        """
+        if interval not in self.numbers:
+            when = format_time(interval)
+            raise GridError(f"the scenario has no interval that starts at {when}")
+        return self.area.grid(self.numbers[interval], self.capacity, self.fairness)

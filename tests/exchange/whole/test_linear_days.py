@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +13,7 @@ from linear_areas import LinearArea, linear_areas
 from market import GATE, OPENING, QUARTER, START
 from sampling import examples
 
+from doe_allocation.allocation.linear.grid import LinearGrid
 from exchange.engine import Exchange
 from exchange.vocabulary import commands as c
 from exchange.vocabulary.events import Event, Traded
@@ -30,16 +33,38 @@ CONDITIONS = [
 ]
 
 
-def exchange_on(area: LinearArea, rules: MarketRules) -> Exchange:
+@dataclass(frozen=True)
+class Series:
+    """A network of its own in each interval."""
+
+    areas: Mapping[datetime, LinearArea]
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        return self.areas[START].points
+
+    def network_in(self, interval: datetime) -> LinearGrid:
+        return self.areas[interval].grid(CAPACITY_W)
+
+
+def narrower(area: LinearArea) -> LinearArea:
+    """Return the network with half the room around its set point."""
+    rest = area.flows_w(np.zeros(len(area.points)))
+    return replace(area, lower_w=(area.lower_w + rest) / 2, upper_w=(area.upper_w + rest) / 2)
+
+
+def exchange_on(areas: Mapping[datetime, LinearArea], rules: MarketRules) -> Exchange:
     terms = [
         ConnectionTerms(point, f"p{k}", CAPACITY_W, CAPACITY_W)
-        for k, point in enumerate(area.points)
+        for k, point in enumerate(areas[START].points)
     ]
-    return Exchange(area.grid(CAPACITY_W), rules, terms)
+    return Exchange(Series(areas), rules, terms)
 
 
-def check(area: LinearArea, exchange: Exchange, limits: InterfaceLimits) -> None:
-    held = exchange.envelopes(START)
+def check(
+    area: LinearArea, exchange: Exchange, interval: datetime, limits: InterfaceLimits
+) -> None:
+    held = exchange.envelopes(interval)
     injection_w = [each.injection_limit_w for each in held]
     withdrawal_w = [each.withdrawal_limit_w for each in held]
     low, high = area.extremes_w(injection_w, withdrawal_w)
@@ -57,18 +82,22 @@ def test_every_state_of_a_random_day_is_secure_at_every_vertex(
 ) -> None:
     rng = np.random.default_rng(seed)
     rules = MarketRules(lot_w=10, exchange_rate=rate)
-    exchange = exchange_on(area, rules)
+    areas = {START: area, START + QUARTER: narrower(area)}
+    exchange = exchange_on(areas, rules)
     rest_w = abs(int(area.setpoint_w.sum()))
-    limits = InterfaceLimits(0.98, 1.04)
+    free = InterfaceLimits(0.98, 1.04)
+    limits = dict.fromkeys(areas, free)
     events: list[Event] = []
     now = OPENING
-    commands: list[c.Command] = [c.OpenSession(START, START + QUARTER, GATE, limits)]
+    commands: list[c.Command] = [
+        c.OpenSession(start, start + QUARTER, GATE, free) for start in areas
+    ]
     for number in range(40):
         point = int(rng.integers(len(area.points)))
         terms = OrderTerms(
             connection_point=area.points[point],
             direction=[*Direction][rng.integers(2)],
-            interval=START,
+            interval=START + QUARTER * int(rng.integers(2)),
             side=[*Side][rng.integers(2)],
             quantity_w=10 * int(rng.integers(2, 30)),
             limit_price_ticks=int(rng.integers(1, 200)),
@@ -78,15 +107,16 @@ def test_every_state_of_a_random_day_is_secure_at_every_vertex(
         if number % 13 == 12:
             both = [rest_w + int(rng.integers(200, 2500)) for _ in range(2)]
             changed = InterfaceLimits(0.98, 1.04, *both)
-            commands.append(c.UpdateInterfaceLimits(f"u{number}", START, changed))
+            commands.append(c.UpdateInterfaceLimits(f"u{number}", terms.interval, changed))
     for command in commands:
         now += timedelta(seconds=1)
         events += exchange.handle(command, now)
         if isinstance(command, c.UpdateInterfaceLimits):
-            limits = command.interface_limits
-        check(area, exchange, limits)
+            limits[command.interval] = command.interface_limits
+        for start in exchange.state.sessions:
+            check(areas[start], exchange, start, limits[start])
         exchange.check_invariants()
-    replayed = exchange_on(area, rules)
+    replayed = exchange_on(areas, rules)
     replayed.replay(events)
     assert replayed.digest() == exchange.digest()
 
@@ -96,7 +126,7 @@ def test_a_trade_goes_through_where_it_relieves_the_branch_and_not_where_it_load
     area = LinearArea(
         [(0, 1), (1, 2), (0, 3), (3, 4)], [1.0] * 4, -limit, limit, [1, 2], np.zeros(5)
     )
-    exchange = exchange_on(area, MarketRules())
+    exchange = exchange_on({START: area}, MarketRules())
     opened = c.OpenSession(START, START + QUARTER, GATE, InterfaceLimits(0.98, 1.04))
     exchange.handle(opened, OPENING)
     traded: list[int] = []

@@ -6,6 +6,7 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from gateway.formats.envelope_file import EnvelopeFile, IntervalStatus
 from gateway.runs.market_report import MarketReport
 from gateway.runs.result_file import ResultFile
 from gateway.runs.verdict_file import VerdictFile
-from gateway.scenario.linear.area import LinearArea
+from gateway.scenario.linear.area import LinearArea, LinearSeries
 from gateway.scenario.loading import load_scenario, scenario_path
+from security_check.errors import GridError
 from security_check.model.envelope import EnvelopeSet
 
 NETWORK: dict[str, Any] = {
@@ -97,14 +99,15 @@ def test_reactances_and_factors_give_the_same_envelopes(folder: Path) -> None:
     assert limits(folder, LINEAR) == by_reactance
 
 
-def test_limits_and_set_points_follow_the_intervals(folder: Path) -> None:
-    def timed(content: dict[str, Any]) -> None:
-        main, spur = content["branches"]
-        main["rating_mw"] = dict(zip(TIMES, (1.0, 0.8), strict=True))
-        del spur["rating_mw"]
-        spur |= {"flow_min_mw": dict(zip(TIMES, (-0.6, -0.3), strict=True)), "flow_max_mw": 0.5}
-        content["setpoint_mw"] = {TIMES[0]: {"end": -0.2}, TIMES[1]: {"end": 0.1}}
+def timed(content: dict[str, Any]) -> None:
+    main, spur = content["branches"]
+    main["rating_mw"] = dict(zip(TIMES, (1.0, 0.8), strict=True))
+    del spur["rating_mw"]
+    spur |= {"flow_min_mw": dict(zip(TIMES, (-0.6, -0.3), strict=True)), "flow_max_mw": 0.5}
+    content["setpoint_mw"] = {TIMES[0]: {"end": -0.2}, TIMES[1]: {"end": 0.1}}
 
+
+def test_limits_and_set_points_follow_the_intervals(folder: Path) -> None:
     write(folder, timed)
     # 08:00: into the spur 0.5 - 0.2 MW for b, the rest of 0.8 for a.
     # 08:30: out of the spur 0.3 - 0.1 MW for b, the rest of 0.8 - 0.1 for a; in 0.6 and 0.3.
@@ -112,9 +115,64 @@ def test_limits_and_set_points_follow_the_intervals(folder: Path) -> None:
         [500_000, 300_000, 600_000, 600_000],
         [450_000, 450_000, 500_000, 200_000],
     ]
+
+
+def test_a_market_trades_each_interval_under_its_own_limits(folder: Path) -> None:
+    write(folder, timed)
+    path = folder / "village.toml"
+    path.write_text(TIMED)
+    envelopes, orders = folder / "envelopes.json", folder / "orders.jsonl"
+    assert run("allocate", path, "-o", envelopes).exit_code == 0
+    assert run("verify", path, envelopes).exit_code == 0
+    lines = []
+    for start in TIMES:
+        for point, side in (("a", "sell"), ("b", "buy")):
+            order = {
+                "time": "2030-01-01T06:00:00Z",
+                "type": "submit",
+                "participant": point,
+                "client_order_id": f"{side}-{start[11:13]}{start[14:16]}",
+                "connection_point": point,
+                "direction": "withdrawal",
+                "interval": start,
+                "side": side,
+                "quantity_w": 50_000,
+                "price": "0.0100",
+            }
+            lines.append(json.dumps(order))
+    orders.write_text("\n".join(lines))
+    done = run("simulate", path, orders, "-o", folder / "result.json")
+    assert done.exit_code == 0, done.output
+    result = ResultFile.model_validate_json((folder / "result.json").read_bytes())
+    # At 08:00 the spur is full at 0.5 MW into it; at 08:30 it takes 0.6 MW, and b has 0.45.
+    found = {
+        each.start.isoformat()[11:16]: [own.withdrawal_limit_w for own in each.envelopes]
+        for each in result.envelopes.intervals
+    }
+    assert found == {"08:00": [500_000, 300_000], "08:30": [400_000, 500_000]}
+    assert run("report", path, orders, "-o", folder / "report.json").exit_code == 0
+    report = MarketReport.model_validate_json((folder / "report.json").read_bytes())
+    assert report.blocked == {"branch:spur": 1}
+    assert [each.bought_w for each in report.intervals] == [0, 50_000]
+
+
+def test_capacities_that_change_are_refused_by_a_market(folder: Path) -> None:
+    rows = [f"{start},1000" for start in TIMES]
+    (folder / "capacities.csv").write_text("\n".join(["start,a.injection_w", *rows, ""]))
+    text = TIMED + '\n[profiles]\ncapacities = "capacities.csv"\n'
+    (folder / "village.toml").write_text(text)
     refused = run("serve", folder / "village.toml")
     assert refused.exit_code == 2
-    assert "limits or capacities change from interval to interval" in refused.output
+    assert "capacities change from interval to interval" in " ".join(refused.output.split())
+
+
+def test_an_interval_that_the_scenario_does_not_have_has_no_network(folder: Path) -> None:
+    write(folder, timed)
+    networks = load(folder, TIMED).networks()
+    assert isinstance(networks, LinearSeries)
+    later = datetime(2030, 1, 1, 9, tzinfo=UTC)
+    with pytest.raises(GridError, match="no interval that starts at 2030-01-01T09:00:00Z"):
+        networks.network_in(later)
 
 
 @pytest.mark.parametrize(("unit", "values"), [("w", (-200_000, 100_000)), ("factor", (1.0, -0.5))])
