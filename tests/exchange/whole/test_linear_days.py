@@ -119,6 +119,14 @@ def test_every_state_of_a_random_day_is_secure_at_every_vertex(
     replayed = exchange_on(areas, rules)
     replayed.replay(events)
     assert replayed.digest() == exchange.digest()
+    # After a restart each interval is taken up on its own network, and trades there.
+    for number, start in enumerate(areas):
+        for k, side in enumerate(Side):
+            place = (area.points[k], Direction.INJECTION, start)
+            order = c.SubmitOrder(f"p{k}", f"n{number}{k}", OrderTerms(*place, side, 20, 100))
+            replayed.handle(order, now)
+        check(areas[start], replayed, start, limits[start])
+    replayed.check_invariants()
 
 
 def test_a_trade_goes_through_where_it_relieves_the_branch_and_not_where_it_loads_it() -> None:
