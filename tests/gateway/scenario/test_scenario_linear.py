@@ -22,7 +22,9 @@ from gateway.runs.result_file import ResultFile
 from gateway.runs.verdict_file import VerdictFile
 from gateway.scenario.linear.area import LinearArea, LinearSeries
 from gateway.scenario.loading import load_scenario, scenario_path
-from security_check.errors import GridError
+from gateway.scenario.network_states import NO_MODEL, build_model
+from gateway.scenario.schema import NetworkSection
+from security_check.errors import Fault, GridError
 from security_check.model.envelope import EnvelopeSet
 
 NETWORK: dict[str, Any] = {
@@ -273,6 +275,13 @@ def test_everything_without_a_meaning_is_a_fault_at_once(folder: Path) -> None:
         "interface.unbalance_pu",
     }
     assert all('network.kind is "linear"' in each for own in found.values() for each in own)
+
+
+def test_an_operator_of_a_hierarchy_has_no_linear_network(folder: Path) -> None:
+    faults: list[Fault] = []
+    section = NetworkSection(kind="linear", source="net.json")
+    assert build_model(section, None, "source", "south", folder, faults) is NO_MODEL
+    assert [each.element for each in faults] == ["network.kind"]
 
 
 def test_a_source_that_is_not_there_is_named(folder: Path) -> None:

@@ -232,6 +232,20 @@ def test_the_interface_bounds_the_power_at_the_slack_bus() -> None:
         grid.allocate(InterfaceLimits(0.9, 1.1, None, 50))
 
 
+@pytest.mark.parametrize(
+    ("limits", "value"),
+    [(InterfaceLimits(0.9, 1.1, 100), 300.0), (InterfaceLimits(0.9, 1.1, None, 100), 900.0)],
+)
+def test_the_adversary_breaks_a_contract_either_way(limits: InterfaceLimits, value: float) -> None:
+    # 500 W out and 700 W in, on top of 200 W in at rest; the branches would bear that.
+    grid = line_of_two(setpoint_w=-200.0).grid()
+    found = grid.attack(limits, np.array([250, 250, 350, 350]), np.random.default_rng(0))
+    assert (found.element, found.value, found.limit) == ("interface", value, 100.0)
+    assert found.violation == pytest.approx(value / 100.0 - 1.0)
+    assert abs(found.operating_point.power_w.sum() - 200.0) == value
+    assert {each.element for each in found.others} == {f"branch:{k}" for k in range(4)}
+
+
 def test_a_contract_that_needs_reactive_power_is_not_kept() -> None:
     grid = line_of_two().grid()
     grid.allocate(InterfaceLimits(0.9, 1.1, reactive_min_var=-5, reactive_max_var=5))
