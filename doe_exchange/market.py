@@ -83,7 +83,7 @@ class Market:
 
     def __init__(self, scenario: Scenario, opened_at: datetime | str | None = None) -> None:
         self._scenario = scenario
-        self.exchange = Exchange(scenario.grid(), scenario.rules, scenario.terms())
+        self.exchange = Exchange(scenario.networks(), scenario.rules, scenario.terms())
         self.events: list[Event] = []
         self._orders: list[Order] = []
         self._log = OrderLog(self.exchange, self._change)

@@ -66,7 +66,7 @@ from exchange.vocabulary.commands import (
     UpdateInterfaceLimits,
 )
 from exchange.vocabulary.events import Event
-from exchange.vocabulary.network_port import NetworkPort
+from exchange.vocabulary.network_port import Networks
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Phase
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
@@ -93,7 +93,7 @@ class Exchange:
     """
 
     def __init__(
-        self, grid: NetworkPort, rules: MarketRules, terms: Iterable[ConnectionTerms]
+        self, grid: Networks, rules: MarketRules, terms: Iterable[ConnectionTerms]
     ) -> None:
         by_point = {point.connection_point: point for point in terms}
         unmatched = sorted(by_point.keys() ^ set(grid.connection_points))
@@ -269,7 +269,7 @@ class Exchange:
     def restore(
         cls,
         snapshot: dict[str, Any],
-        grid: NetworkPort,
+        grid: Networks,
         rules: MarketRules,
         terms: Iterable[ConnectionTerms],
     ) -> Exchange:

@@ -4,6 +4,7 @@
 ``network_grid``   the grid of one network; ``islands_grid`` of one with separate parts, whose
                    security check is ``islands_check``, each at its own voltage where a limit
                    of power is shared (``separate_sources``)
+``linear``         the grid of a lossless linear network, without an AC power flow
 ``ac_filling``     makes the division exact in the AC power flow (``relinearisation``)
 ``level_filling``  raises the common level itself where rows curve (``levels``)
 ``fairness_gap``   the test of a max-min result

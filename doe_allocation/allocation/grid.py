@@ -1,7 +1,8 @@
 """The port to one network operator's grid, for allocation, verification and reports.
 
 :class:`~doe_allocation.allocation.network_grid.NetworkGrid` is the grid of one network,
-:class:`~doe_allocation.allocation.islands_grid.IslandsGrid` of one with separate parts.
+:class:`~doe_allocation.allocation.islands_grid.IslandsGrid` of one with separate parts,
+:class:`~doe_allocation.allocation.linear.grid.LinearGrid` of a linear one.
 The exchange needs a part of it: :class:`exchange.vocabulary.network_port.NetworkPort`.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from doe_allocation.allocation.curtailment import PRO_RATA, Curtailment
 from doe_allocation.allocation.islands_check import IslandsCheck
+from doe_allocation.allocation.linear.check import LinearCheck
 from doe_allocation.capacity import Capacity
 from doe_allocation.fairness.rule import Principle
 from security_check.arrays import FloatArray, IntArray
@@ -20,12 +22,11 @@ from security_check.checking.check import SecurityCheck
 from security_check.checking.linear_rows import LinearRows
 from security_check.model.envelope import EnvelopeSet
 from security_check.model.limits import InterfaceLimits
-from security_check.uncertainty.forecast import Forecast
 from security_check.verification.adversary import Finding
 from security_check.verification.certificate import SecurityCertificate
 
-EnvelopeCheck = SecurityCheck | IslandsCheck
-"""The envelopes in force, and the answer to how much of a trade is secure; both kinds alike."""
+EnvelopeCheck = SecurityCheck | IslandsCheck | LinearCheck
+"""The envelopes in force, and the answer to how much of a trade is secure; all kinds alike."""
 
 
 class Grid(Protocol):
@@ -42,9 +43,6 @@ class Grid(Protocol):
 
     def with_fairness(self, fairness: Principle, weights: FloatArray | None = None) -> Grid:
         """Return the same grid that divides by another principle."""
-
-    def with_forecast(self, forecast: Forecast) -> Grid:
-        """Return the same grid in an interval of another forecast."""
 
     def with_capacity(self, capacity: Capacity) -> Grid:
         """Return the same grid in an interval of other capacities and fallbacks."""

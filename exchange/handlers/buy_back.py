@@ -33,7 +33,7 @@ from exchange.handlers.fills import fill_of
 from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.events import Traded
-from exchange.vocabulary.network_port import NetworkPort
+from exchange.vocabulary.network_port import Networks, network_in
 from exchange.vocabulary.orders import Order
 from orderbook.order import Side
 from security_check.arrays import FloatArray
@@ -52,7 +52,7 @@ class _BuyBackCandidate:
 
 
 def buy_back(
-    session: Session, limits: InterfaceLimits, record: EventRecorder, grid: NetworkPort
+    session: Session, limits: InterfaceLimits, record: EventRecorder, grid: Networks
 ) -> None:
     """Buy what relieves the network under new limits, within the buy-backs in force.
 
@@ -62,7 +62,8 @@ def buy_back(
     if not offers:
         return
     try:
-        rows = grid.rows_under(limits, session.holdings.envelope_set())
+        network = network_in(grid, session.start)
+        rows = network.rows_under(limits, session.holdings.envelope_set())
         bought_w = _cheapest(rows, offers, session, record.state.rules.lot_w)
     except (GridError, ClearingError):
         return

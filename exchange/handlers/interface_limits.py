@@ -18,7 +18,7 @@ from exchange.vocabulary.events import (
     InterfaceLimitsUpdated,
     OrderReduced,
 )
-from exchange.vocabulary.network_port import NetworkPort, SecurityState
+from exchange.vocabulary.network_port import Networks, SecurityState, network_in
 from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
 from exchange.vocabulary.rules import ConnectionTerms
 from orderbook.order import Side
@@ -27,7 +27,7 @@ from security_check.model.envelope import Direction, Envelope, EnvelopeSet
 
 
 def update_interface_limits(
-    command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: NetworkPort
+    command: UpdateInterfaceLimits, session: Session, record: EventRecorder, grid: Networks
 ) -> SecurityState | None:
     """Put the TSO's new interface limits into force, or refuse them and halt the interval.
 
@@ -40,7 +40,7 @@ def update_interface_limits(
     """
     buy_back(session, command.interface_limits, record, grid)
     try:
-        security = grid.reallocate(
+        security = network_in(grid, session.start).reallocate(
             command.interface_limits,
             session.holdings.envelope_set(),
             _curtailment(record.state.rules.curtailment, session),

@@ -20,7 +20,7 @@ from exchange.state.session import Session
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import GateClosed, PhaseChanged, SessionOpened
 from exchange.vocabulary.formatting import format_time
-from exchange.vocabulary.network_port import NetworkPort, SecurityState
+from exchange.vocabulary.network_port import Networks, SecurityState, network_in
 from exchange.vocabulary.reasons import CancelReason, Phase, Refusal, RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from security_check.errors import GridError
@@ -65,7 +65,7 @@ def change_phase(session: Session, phase: Phase, until: datetime, record: EventR
 
 
 def open_session(
-    command: OpenSession, record: EventRecorder, grid: NetworkPort
+    command: OpenSession, record: EventRecorder, grid: Networks
 ) -> SecurityState | None:
     """Allocate an interval and open it, or refuse.
 
@@ -78,7 +78,7 @@ def open_session(
         record.refuse(command, refusal)
         return None
     try:
-        security = grid.allocate(command.interface_limits)
+        security = network_in(grid, command.start).allocate(command.interface_limits)
         envelopes = security.envelopes()
         check_terms(envelopes, record.state.terms)
     except GridError as error:

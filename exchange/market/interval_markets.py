@@ -39,7 +39,7 @@ from exchange.vocabulary.events import (
     TradingHalted,
     TradingResumed,
 )
-from exchange.vocabulary.network_port import NetworkPort, SecurityState
+from exchange.vocabulary.network_port import Networks, SecurityState
 from exchange.vocabulary.orders import Order
 
 
@@ -56,7 +56,7 @@ class IntervalMarkets:
 
     __slots__ = ("_budget", "_joint_orders", "_markets", "_open", "_state", "_touched")
 
-    def __init__(self, state: State, grid: NetworkPort) -> None:
+    def __init__(self, state: State, grid: Networks) -> None:
         self._state = state
         self._budget = EventBudget()
         self._open = OpenMarkets(state, grid, self._budget)

@@ -12,7 +12,7 @@ from exchange.clearing.work_budget import EventBudget
 from exchange.market.interval_market import IntervalMarket
 from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.state import State
-from exchange.vocabulary.network_port import NetworkPort, SecurityState
+from exchange.vocabulary.network_port import Networks, SecurityState, network_in
 from exchange.vocabulary.orders import Order
 from security_check.errors import GridError
 
@@ -37,7 +37,7 @@ class OpenMarkets:
 
     __slots__ = ("_budget", "_grid", "_state", "markets", "networks")
 
-    def __init__(self, state: State, grid: NetworkPort, budget: EventBudget) -> None:
+    def __init__(self, state: State, grid: Networks, budget: EventBudget) -> None:
         self._state = state
         self._grid = grid
         self._budget = budget
@@ -91,7 +91,8 @@ class OpenMarkets:
             session = self._state.sessions[interval]
             held = session.holdings.envelope_set()
             try:
-                network = self._grid.resume(session.interface_limits, held)
+                own = network_in(self._grid, interval)
+                network = own.resume(session.interface_limits, held)
             except GridError as error:
                 record.alarm(
                     alarm_kind(error),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import Protocol, runtime_checkable
 
 from doe_allocation.allocation.curtailment import Curtailment
 from security_check.checking.linear_rows import LinearRows
@@ -67,3 +68,30 @@ class NetworkPort(Protocol):
 
     def resume(self, limits: InterfaceLimits, held: EnvelopeSet) -> SecurityState:
         """Return the state for envelopes already in force (after a restart)."""
+
+
+@runtime_checkable
+class NetworkSeries(Protocol):
+    """The network of one area where it differs between intervals."""
+
+    @property
+    def connection_points(self) -> tuple[str, ...]:
+        """Ids of the connection points, the same in every interval."""
+
+    def network_in(self, interval: datetime) -> NetworkPort:
+        """Return the network in the interval that starts then.
+
+        Raises
+        ------
+        GridError
+            When there is no such interval.
+        """
+
+
+Networks = NetworkPort | NetworkSeries
+"""One network for all intervals, or one for each."""
+
+
+def network_in(networks: Networks, interval: datetime) -> NetworkPort:
+    """Return the network in the interval that starts then; raises as the series does."""
+    return networks.network_in(interval) if isinstance(networks, NetworkSeries) else networks

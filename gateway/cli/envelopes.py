@@ -126,6 +126,8 @@ def _allocate_file(
     from gateway.runs.unsecured import unsecured_faults
     from gateway.terminal.envelopes import SHOWN, show_envelopes
 
+    if certificate is not None:
+        _ = scenario.ac_network  # a fault now, not after the allocation
     first: list[IntervalRecord] = []
     unsecured: list[Fault] = []
     certified: list[IntervalRecord] = []

@@ -104,11 +104,12 @@ def report(
     from gateway.runs.market_report import market_report
     from gateway.terminal.market_report import show_report
 
+    mapped = None if plot is None else (loaded.ac_network, plot)
     simulation = _simulated(loaded, lines, orders)
     with err.status("Searching the clairvoyant optimum ..."):
         made = market_report(loaded, simulation)
-        if plot is not None:
-            draw_price_map(loaded.network, made, plot)
+        if mapped is not None:
+            draw_price_map(mapped[0], made, mapped[1])
     if plot is not None:
         say_written(plot)
     if not deliver(made, output, json):

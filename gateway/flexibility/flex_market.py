@@ -12,7 +12,7 @@ from exchange.flexibility.flex_order import FlexMatch, FlexOrder
 from exchange.flexibility.flexibility_market import FlexibilityMarket, PairwiseMarket
 from exchange.flexibility.robust_flows import ROUNDING_W, RobustFlows
 from exchange.flexibility.welfare_market import WelfareMarket
-from gateway.flexibility.market_case import MW, FlexMarketCase
+from gateway.flexibility.market_case import FlexMarketCase
 from gateway.flexibility.market_result import (
     FlexFillRecord,
     FlexFlowRecord,
@@ -21,6 +21,7 @@ from gateway.flexibility.market_result import (
     FlexRefusalRecord,
     FlexRestRecord,
 )
+from gateway.formats.linear.entries import MW
 
 
 class Matching(StrEnum):

@@ -17,16 +17,22 @@ from gateway.flexibility.market_schema import (
     FlexMarketCaseFile,
     OfferEntry,
     RequestEntry,
-    SetPoint,
 )
 from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
 from gateway.formats.input_files import shown_name
+from gateway.formats.linear.entries import MW, SetPoint, set_points_of
+from gateway.formats.linear.networks import (
+    branch_faults,
+    flow_limits_mw,
+    linear_network,
+    set_point_faults,
+    set_point_w,
+)
 from orderbook.order import Side
 from security_check.arrays import FloatArray
 from security_check.errors import Fault, NetworkFaults
-from security_check.model.linear_network import LinearNetwork, ReactiveBranch
+from security_check.model.linear_network import LinearNetwork
 
-MW = 1_000_000  # watts
 _WAYS = {"up": FlexDirection.UPWARD, "down": FlexDirection.DOWNWARD}
 _WHOLE = 1e-3  # watts by which a quantity in MW may miss whole watts
 
@@ -93,10 +99,9 @@ def read_market_case(text: bytes, source: str) -> FlexMarketCase:
         network = _network(content)
     except NetworkFaults as found:
         faults += found.faults
-    intervals = _intervals(content)
+    intervals = set_points_of(content.setpoint_mw)
     for interval, given in intervals.items():
-        unknown = sorted(set(given) - set(content.buses))
-        faults += [Fault(_place(interval), f"there is no bus {bus}") for bus in unknown]
+        faults += set_point_faults(_place(interval), given, content.buses)
     faults += _order_faults(content, intervals)
     if faults or network is None:
         raise InputFaults(source, faults)
@@ -105,10 +110,7 @@ def read_market_case(text: bytes, source: str) -> FlexMarketCase:
     return FlexMarketCase(
         source,
         network,
-        {
-            interval: np.array([MW * given.get(bus, 0.0) for bus in content.buses])
-            for interval, given in intervals.items()
-        },
+        {interval: set_point_w(given, content.buses) for interval, given in intervals.items()},
         tuple(
             _order(number, entry, index, content.tick)
             for number, (_, entry) in enumerate(entries, start=1)
@@ -120,45 +122,14 @@ def read_market_case(text: bytes, source: str) -> FlexMarketCase:
 
 def _network(content: FlexMarketCaseFile) -> LinearNetwork:
     faults: list[Fault] = []
-    lower, upper = [], []
-    with_factors = [each for each in content.branches if each.ptdf is not None]
-    for each in content.branches:
-        least, largest = each.flow_min_mw, each.flow_max_mw
-        if each.rating_mw is not None:
-            if (least, largest) != (None, None):
-                faults.append(Fault(each.name, "it has a rating and limits of its flow; give one"))
-            least, largest = -each.rating_mw, each.rating_mw
-        if least is None or largest is None:
-            detail = "it has no limit; give rating_mw, or flow_min_mw and flow_max_mw"
-            faults.append(Fault(each.name, detail))
-        lower.append(MW * (least or 0.0))
-        upper.append(MW * (largest or 0.0))
-        if each.ptdf is None and (with_factors or each.x_pu is None):
-            wanted = "ptdf, as other branches have" if with_factors else "x_pu"
-            faults.append(Fault(each.name, f"it has no {wanted}"))
-        faults += [
-            Fault(each.name, f"there is no bus {bus}")
-            for bus in sorted(set(each.ptdf or ()) - set(content.buses))
-        ]
-    if faults:
-        raise NetworkFaults(faults)
-    bounds = np.array(lower), np.array(upper)
-    if with_factors:
-        ptdf = [[(each.ptdf or {}).get(bus, 0.0) for bus in content.buses] for each in with_factors]
-        names = tuple(each.name for each in content.branches)
-        return LinearNetwork(tuple(content.buses), names, np.array(ptdf), *bounds)
-    branches = [
-        ReactiveBranch(each.name, each.start, each.end, each.x_pu or 0.0)
+    limits_mw = [
+        flow_limits_mw(each.name, each.rating_mw, each.flow_min_mw, each.flow_max_mw, faults)
         for each in content.branches
     ]
-    return LinearNetwork.of_reactances(content.buses, content.slack_bus, branches, *bounds)
-
-
-def _intervals(content: FlexMarketCaseFile) -> dict[str, SetPoint]:
-    """Return the set points by interval; without intervals the one has no name."""
-    given = content.setpoint_mw
-    named = {key: value for key, value in given.items() if isinstance(value, dict)}
-    return named or {"": {key: value for key, value in given.items() if isinstance(value, float)}}
+    faults += branch_faults(content.buses, content.slack_bus, content.branches)
+    if faults:
+        raise NetworkFaults(faults)
+    return linear_network(content.buses, content.slack_bus, content.branches, np.array(limits_mw))
 
 
 def _place(interval: str) -> str:

@@ -7,32 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from gateway.formats.linear.entries import LARGEST_MW, RatedBranch, SetPoints
 from gateway.formats.records import Name, Record
-
-_LARGEST_MW = 1e6
-
-Power = Annotated[float, Field(ge=-_LARGEST_MW, le=_LARGEST_MW, allow_inf_nan=False)]
-Rating = Annotated[float, Field(gt=0.0, le=_LARGEST_MW, allow_inf_nan=False)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-SetPoint = dict[Name, Power]
-
-
-class LinearBranchEntry(Record):
-    """A branch by its reactance or by its distribution factors, and its limits."""
-
-    id: Name | None = None
-    start: Name = Field(alias="from")
-    end: Name = Field(alias="to")
-    x_pu: Number | None = None
-    ptdf: dict[Name, Number] | None = None
-    rating_mw: Rating | None = None
-    flow_min_mw: Power | None = None
-    flow_max_mw: Power | None = None
-
-    @property
-    def name(self) -> str:
-        """Its id, or its ends."""
-        return self.id or f"{self.start}-{self.end}"
 
 
 class OfferEntry(Record):
@@ -41,7 +17,7 @@ class OfferEntry(Record):
     id: Name | None = None
     bus: Name
     direction: Literal["up", "down"]
-    quantity_mw: Annotated[float, Field(gt=0.0, le=_LARGEST_MW, allow_inf_nan=False)]
+    quantity_mw: Annotated[float, Field(gt=0.0, le=LARGEST_MW, allow_inf_nan=False)]
     price: Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
     interval: Name | None = None
 
@@ -72,8 +48,8 @@ class FlexMarketCaseFile(Record):
     optimum_over_all_orders: Any = None
     buses: Annotated[list[Name], Field(min_length=2)]
     slack_bus: Name
-    branches: Annotated[list[LinearBranchEntry], Field(min_length=1)]
-    setpoint_mw: SetPoint | dict[Name, SetPoint]
+    branches: Annotated[list[RatedBranch], Field(min_length=1)]
+    setpoint_mw: SetPoints
     tick: Annotated[Decimal, Field(gt=0, le=1, strict=False)] = Decimal("0.01")
     requests: list[RequestEntry] = Field(default_factory=list)
     offers: list[OfferEntry] = Field(default_factory=list)

@@ -5,5 +5,6 @@ has the rules of orders, in files (``orders_file``) and in messages; ``strict_js
 ``envelope_file`` (with ``envelope_rows`` and ``envelope_writers``) and ``statements_file`` are
 formats; ``input_files`` finds the files that commands read, ``atomic_files`` writes.
 ``urls`` reads addresses and shows them without passwords, ``private_files`` makes files for one
-account.  ``optional_packages`` says which package a task needs.
+account.  ``linear`` has the entries of linear networks.
+``optional_packages`` says which package a task needs.
 """

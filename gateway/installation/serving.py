@@ -86,7 +86,7 @@ async def serve(
         for each in scenarios:
             setup = AreaSetup(
                 scenario=each,
-                market=ExchangeSetup(Topics(each.area), each.grid(), each.rules, each.terms()),
+                market=ExchangeSetup(Topics(each.area), each.networks(), each.rules, each.terms()),
                 mqtt=mqtt(each.area),
                 places=places,
                 clock=clock,

@@ -62,15 +62,16 @@ def worst_loadings(scenario: Scenario, table: EnvelopeTable, interval: int) -> d
     """
     starts = {each.start: k for k, each in enumerate(scenario.intervals)}
     number = 0 if scenario.anonymous else starts[table.starts[interval]]
+    network = scenario.ac_network
     grid = NetworkGrid(
-        scenario.network,
+        network,
         scenario.voltage_limits,
         scenario.capacity_in(number),
         states=scenario.states,
-        forecast=scenario.forecast_series.forecast(number),
+        forecast=scenario.forecast_in(number),
     )
     robust = grid.robust_rows(scenario.intervals[number].interface_limits)
-    u = table.limits_w[interval].ravel() / scenario.network.base_power_w
+    u = table.limits_w[interval].ravel() / network.base_power_w
     rows = robust.limited
     _, values = robust.worst(rows, robust.leaning_points(rows, u), u)
     found: dict[str, float] = {}
@@ -111,7 +112,7 @@ def draw_network(scenario: Scenario, table: EnvelopeTable, interval: int) -> Any
     from matplotlib.colors import Normalize
 
     loading = worst_loadings(scenario, table, interval)
-    layout = network_layout(scenario.network, scenario.places)
+    layout = network_layout(scenario.ac_network, scenario.places)
     figure = new_figure(11.0, 7.5)
     axes = figure.subplots()
     norm = Normalize(0.0, 100.0)

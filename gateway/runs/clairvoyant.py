@@ -17,7 +17,7 @@ from exchange.clearing.payments import Execution, at_local_prices
 from exchange.clearing.problem import LocalPrices, NetworkRows
 from exchange.market.market_program import Legs, MarketProgram
 from exchange.vocabulary.events import SessionOpened
-from exchange.vocabulary.network_port import NetworkPort, SecurityState
+from exchange.vocabulary.network_port import Networks, SecurityState, network_in
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from security_check.arrays import IntArray
 from security_check.checking.verdict import LimitChange
@@ -62,7 +62,7 @@ class Clairvoyant:
     """
 
     def __init__(
-        self, grid: NetworkPort, rules: MarketRules, terms: Mapping[str, ConnectionTerms]
+        self, grid: Networks, rules: MarketRules, terms: Mapping[str, ConnectionTerms]
     ) -> None:
         self._grid = grid
         self._rules = rules
@@ -114,7 +114,8 @@ class Clairvoyant:
             [envelope.injection_limit_w for envelope in opened.envelopes],
             [envelope.withdrawal_limit_w for envelope in opened.envelopes],
         )
-        return self._grid.resume(opened.interface_limits, envelopes)
+        network = network_in(self._grid, opened.start)
+        return network.resume(opened.interface_limits, envelopes)
 
     def _bounded(self, rows: NetworkRows, start_w: IntArray) -> NetworkRows:
         """Keep every limit between fallback and capacity, which all orders together may exceed."""

@@ -55,7 +55,7 @@ async def accept_loss(scenario: Scenario, places: ServerPlaces, ends_at: int) ->
         lost = journal.lost
         if lost is None:
             raise JournalError(f"nothing is known to be lost of the journal of {scenario.area}")
-        market = ExchangeSetup(topics, scenario.grid(), scenario.rules, scenario.terms())
+        market = ExchangeSetup(topics, scenario.networks(), scenario.rules, scenario.terms())
         core, _ = await recover(market, journal)
         entry, _ = core.handle(AcceptLoss(lost.ends_at, lost.written), datetime.now(UTC))
         assert entry is not None, "a loss is an event"

@@ -16,7 +16,7 @@ from exchange.state.effects import apply
 from exchange.state.state import State
 from exchange.vocabulary.events import Event, MatchBlocked, SessionOpened, Traded
 from exchange.vocabulary.formatting import format_eur
-from exchange.vocabulary.network_port import NetworkPort
+from exchange.vocabulary.network_port import Networks
 from exchange.vocabulary.orders import Order
 from gateway.errors import GatewayError
 from gateway.formats.records import Record, Time
@@ -98,7 +98,7 @@ def market_report(scenario: Scenario, simulation: Simulation) -> MarketReport:
     GridError
         When the power flow found no solution.
     """
-    grid = scenario.grid()
+    grid = scenario.networks()
     history = _MarketHistory(scenario, grid)
     try:
         for event in simulation.events:
@@ -138,7 +138,7 @@ class _MarketHistory:
     """Follows the events of a market."""
 
     scenario: Scenario
-    grid: NetworkPort
+    grid: Networks
     submitted: SubmittedOrders = field(default_factory=SubmittedOrders)
     intervals: dict[datetime, _IntervalTotals] = field(default_factory=dict)
     volumes: dict[LimitKey, _Volume] = field(default_factory=dict)

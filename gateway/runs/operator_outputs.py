@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +23,6 @@ from security_check.arrays import IntArray
 from security_check.errors import Fault
 from security_check.model.element_ids import joined_id, members_of, phase_of
 from security_check.model.envelope import Direction
-from security_check.model.network import Network
 
 # Names of voltage levels by EN 50160, with the largest nominal voltage of each, volts.
 _LEVELS = ((1e3, "low"), (36e3, "medium"), (150e3, "high"))
@@ -226,7 +225,7 @@ def topological_matrix(scenario: Scenario, matched: Matched) -> list[ResourceRec
     interval without envelopes the limit is 0.
     """
     table, perimeters = matched.table, scenario.perimeters
-    volts = _volts(scenario.network, perimeters.node)
+    volts = _volts(scenario.network.nominal_v, perimeters.node)
     least = table.limits_w.argmin(axis=0)
     records = []
     for i, point in enumerate(table.connection_points):
@@ -263,12 +262,12 @@ def _constraint(table: EnvelopeTable, t: int, stop: str, *, at_capacity: bool) -
     return "capacity" if at_capacity else stop
 
 
-def _volts(network: Network, nodes: Sequence[str]) -> list[float | None]:
+def _volts(nominal_v: Mapping[str, float], nodes: Sequence[str]) -> list[float | None]:
     """Return the nominal voltages between phases at nodes, volts; ``None`` if unknown."""
     found: list[float | None] = []
     for node in nodes:
         name = members_of(node)[0]
-        volts = network.nominal_v.get(name)
+        volts = nominal_v.get(name)
         phase = bool(phase_of(name))  # then its voltage is phase to neutral
         found.append(None if not volts else round(volts * (np.sqrt(3.0) if phase else 1.0), 3))
     return found

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from doe_allocation.allocation.grid import Grid
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import AdvanceTime, OpenSession
 from exchange.vocabulary.events import AlarmRaised, Event, GateClosed, MatchBlocked, Refused, Traded
@@ -39,6 +40,7 @@ from gateway.runs.result_file import (
 )
 from gateway.runs.unsecured import unsecured_record
 from gateway.scenario.intervals import DeliveryInterval
+from gateway.scenario.linear.area import LinearSeries
 from gateway.scenario.scenario import Scenario
 from security_check.errors import Fault, GridError
 
@@ -119,7 +121,7 @@ class _Run:
         )
         self.sessions = _sessions(scenario, self.orders, source)
         owners = _owners(scenario, self.orders)
-        self.grid = scenario.grid()
+        self.grid = scenario.networks()
         self.exchange = Exchange(self.grid, scenario.rules, scenario.terms(owners))
         self.unsecured: list[IntervalRecord] = []
         self.refusals = [
@@ -164,7 +166,7 @@ class _Run:
             interval = DeliveryInterval(session.start, session.end, session.interface_limits)
             why = GridError(alarms[0].detail)
             self.unsecured.append(
-                unsecured_record(self.grid, interval, self.scenario.capacity, why)
+                unsecured_record(self._grid_in(session), interval, self.scenario.capacity, why)
             )
         elif refused:
             raise InputFaults(
@@ -172,6 +174,10 @@ class _Run:
                 [Fault(f"interval {format_time(session.start)}", e.detail) for e in refused],
             )
         self.events += events
+
+    def _grid_in(self, session: OpenSession) -> Grid:
+        grid = self.grid
+        return grid.network_in(session.start) if isinstance(grid, LinearSeries) else grid
 
     def _record_prices(self, now: datetime) -> None:
         """Record the local prices of intervals whose gate closes by ``now``."""

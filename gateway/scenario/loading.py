@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from doe_allocation.capacity import Capacity
 from exchange.vocabulary.rules import MarketRules
 from gateway.formats.faults import InputFaults
-from gateway.formats.identifiers import is_identifier
 from gateway.formats.input_files import named_file, read_toml, shown_name
 from gateway.scenario.actions import Actions, build_actions
 from gateway.scenario.customers import build_capacity, build_owners, find_unknown_points
@@ -25,6 +24,9 @@ from gateway.scenario.fairness import FairnessTerms, build_fairness
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval, Span, build_intervals, build_span
 from gateway.scenario.inverters import with_stated_inverters
+from gateway.scenario.linear.area import LinearArea
+from gateway.scenario.linear.reading import read_linear_area
+from gateway.scenario.linear.sections import faults_of_sections
 from gateway.scenario.market import build_rules
 from gateway.scenario.network_source import Held, places_of
 from gateway.scenario.network_states import NO_MODEL, Model, build_model, model_of, phase_faults
@@ -43,34 +45,15 @@ from gateway.scenario.schema import (
     MarketSection,
     MeteringSection,
     NetworkSection,
-    ParsedSection,
     ProfilesSection,
-    Section,
     UncertaintySection,
-    parse_section,
 )
+from gateway.scenario.stated import Stated, read_stated
 from gateway.scenario.uncertainty import build_uncertainty, with_stated_tolerances
 from security_check.errors import Fault
 from security_check.importers import Net
 from security_check.model.limits import InterfaceLimits, VoltageLimits
 from security_check.model.network import Network
-
-_SECTIONS: dict[str, type[Section]] = {
-    "network": NetworkSection,
-    "limits": LimitsSection,
-    "interface": InterfaceSection,
-    "capacity": CapacitySection,
-    "inverters": InvertersSection,
-    "uncertainty": UncertaintySection,
-    "fairness": FairnessSection,
-    "actions": ActionsSection,
-    "profiles": ProfilesSection,
-    "market": MarketSection,
-    "metering": MeteringSection,
-    "intervals": IntervalsSection,
-}
-_REQUIRED = ("network", "interface", "capacity")
-_NO_DEFAULTS = ("actions", "metering")  # absent sections that do not stand for their defaults
 
 Built = TypeVar("Built")
 
@@ -115,15 +98,16 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
     InputFaults
         As :func:`load_scenario`.
     """
-    stated = _stated(content, path, net)
+    stated = read_stated(content, path, net)
     faults = stated.faults
     voltage_limits = _voltage_limits(stated)
     times = _times(stated)
-    model = _model(stated, times, voltage_limits)
-    customers = _customers(stated, model.points)
+    linear = _linear_area(stated, times)
+    model = NO_MODEL if _is_linear(stated) else _model(stated, times, voltage_limits)
+    customers = _customers(stated, model.points if linear is None else linear.connection_points)
     rules = _rules(stated)
     model, forecast_series = _forecast(stated, model, times.span)
-    network = model.network
+    network: Network | LinearArea | None = linear if model.network is None else model.network
     capacities = _capacities(stated, customers.capacity, times.span)
     perimeters = None
     if network is not None:
@@ -133,16 +117,17 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
     if faults:
         raise InputFaults(shown_name(path), faults)
     market = _built(stated.section(MarketSection))
+    assert network is not None
     return Scenario(
         source=shown_name(path),
         area=stated.area,
-        network=_built(network),
+        network=network,
         states=model.states,
         voltage_limits=_built(voltage_limits),
         interface_limits=_built(times.interface_limits),
         capacity=_built(customers.capacity),
         fairness=_built(customers.fairness),
-        forecast_series=_built(forecast_series),
+        forecast_series=forecast_series,
         capacities=capacities,
         intervals=times.intervals,
         anonymous=_built(stated.section(IntervalsSection)).start is None,
@@ -163,75 +148,10 @@ def _built(value: Built | None) -> Built:
     return value
 
 
-# -- the file and its sections --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Stated:
-    """The content of a file, and the faults found so far, to which each builder adds."""
-
-    path: Path
-    content: Mapping[str, Any]
-    sections: Mapping[type[Section], Section | None]
-    area: str
-    net: Net | None
-    faults: list[Fault]
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the scenario file, to which the paths in its sections are relative."""
-        return self.path.parent
-
-    def section(self, kind: type[ParsedSection]) -> ParsedSection | None:
-        """Return a section; ``None`` if it is missing or has faults."""
-        found = self.sections[kind]
-        assert found is None or isinstance(found, kind)
-        return found
-
-
-def _stated(content: Mapping[str, Any], path: Path, net: Net | None) -> _Stated:
-    faults: list[Fault] = []
-    sections = _sections(content, faults)
-    area = _area(content.get("area", path.stem), named="area" in content, faults=faults)
-    return _Stated(path, content, sections, area, net, faults)
-
-
-def _sections(
-    content: Mapping[str, Any], faults: list[Fault]
-) -> dict[type[Section], Section | None]:
-    """Return every section, ``None`` if it is missing or has faults."""
-    known = {*_SECTIONS, "participants", "perimeters", "area"}
-    faults += [Fault(name, "there is no such section") for name in content if name not in known]
-    found: dict[type[Section], Section | None] = {}
-    for name, kind in _SECTIONS.items():
-        if name not in content and name in _REQUIRED:
-            faults.append(Fault(name, "this section is missing"))
-            found[kind] = None
-        elif name not in content and name in _NO_DEFAULTS:
-            found[kind] = None
-        else:
-            found[kind] = parse_section(kind, name, content.get(name, {}), faults)
-    return found
-
-
-def _area(given: Any, *, named: bool, faults: list[Fault]) -> str:
-    if isinstance(given, str) and is_identifier(given):
-        return given
-    if not named:  # the name of a file is never a fault
-        return "area"
-    faults.append(
-        Fault(
-            "area",
-            f"{given!r} cannot be a part of a topic; it must not have blanks, slashes, + or #",
-        )
-    )
-    return "area"
-
-
 # -- limits and times -----------------------------------------------------------------------------
 
 
-def _voltage_limits(stated: _Stated) -> VoltageLimits | None:
+def _voltage_limits(stated: Stated) -> VoltageLimits | None:
     section = stated.section(LimitsSection)
     if section is None:
         return None
@@ -242,7 +162,7 @@ def _voltage_limits(stated: _Stated) -> VoltageLimits | None:
         return None
 
 
-def _interface_limits(stated: _Stated) -> InterfaceLimits | None:
+def _interface_limits(stated: Stated) -> InterfaceLimits | None:
     section = stated.section(InterfaceSection)
     if section is None:
         return None
@@ -272,7 +192,7 @@ class _Times:
         return "phases" if unbalanced else "source"
 
 
-def _times(stated: _Stated) -> _Times:
+def _times(stated: Stated) -> _Times:
     usual = _interface_limits(stated)
     section = stated.section(IntervalsSection)
     span = None if section is None else build_span(section, stated.faults)
@@ -285,7 +205,23 @@ def _times(stated: _Stated) -> _Times:
 # -- the network and its customers ----------------------------------------------------------------
 
 
-def _model(stated: _Stated, times: _Times, voltage_limits: VoltageLimits | None) -> Model:
+def _is_linear(stated: Stated) -> bool:
+    section = stated.section(NetworkSection)
+    return section is not None and section.kind == "linear"
+
+
+def _linear_area(stated: Stated, times: _Times) -> LinearArea | None:
+    """Return a linear network, or ``None`` after adding its faults, or if it is of another kind."""
+    section = stated.section(NetworkSection)
+    if section is None or not _is_linear(stated):
+        return None
+    faults = stated.faults
+    faults += faults_of_sections(stated.content, times.contracts)
+    profiles = stated.section(ProfilesSection)
+    return read_linear_area(section.source, profiles, times.span, stated.folder, faults)
+
+
+def _model(stated: Stated, times: _Times, voltage_limits: VoltageLimits | None) -> Model:
     section = stated.section(NetworkSection)
     if section is None:
         return NO_MODEL
@@ -300,7 +236,7 @@ def _model(stated: _Stated, times: _Times, voltage_limits: VoltageLimits | None)
     return model
 
 
-def _with_inverters(stated: _Stated, model: Model, faults: list[Fault]) -> Model:
+def _with_inverters(stated: Stated, model: Model, faults: list[Fault]) -> Model:
     section = stated.section(InvertersSection)
     if section is None:
         return model
@@ -318,7 +254,7 @@ class _Customers:
     fairness: FairnessTerms | None = None
 
 
-def _customers(stated: _Stated, points: tuple[str, ...] | None) -> _Customers:
+def _customers(stated: Stated, points: tuple[str, ...] | None) -> _Customers:
     if points is None:
         return _Customers()
     faults = stated.faults
@@ -335,7 +271,7 @@ def _customers(stated: _Stated, points: tuple[str, ...] | None) -> _Customers:
 # -- market, forecasts and actions ----------------------------------------------------------------
 
 
-def _rules(stated: _Stated) -> MarketRules | None:
+def _rules(stated: Stated) -> MarketRules | None:
     market = stated.section(MarketSection)
     if market is None:
         return None
@@ -343,7 +279,7 @@ def _rules(stated: _Stated) -> MarketRules | None:
 
 
 def _forecast(
-    stated: _Stated, model: Model, span: Span | None
+    stated: Stated, model: Model, span: Span | None
 ) -> tuple[Model, ForecastSeries | None]:
     """Return the network with its impedance tolerances in all states, and the forecasts."""
     network, section, faults = model.network, stated.section(UncertaintySection), stated.faults
@@ -363,7 +299,7 @@ def _with_tolerances(section: UncertaintySection, model: Model, faults: list[Fau
 
 
 def _capacities(
-    stated: _Stated, capacity: Capacity | None, span: Span | None
+    stated: Stated, capacity: Capacity | None, span: Span | None
 ) -> CapacityProfile | None:
     if capacity is None or span is None:
         return None
@@ -371,9 +307,9 @@ def _capacities(
     return build_capacity_profile(profiles, capacity, span, stated.folder, stated.faults)
 
 
-def _actions(stated: _Stated, times: _Times) -> Actions | None:
+def _actions(stated: Stated, times: _Times) -> Actions | None:
     section, network_section = stated.section(ActionsSection), stated.section(NetworkSection)
-    if section is None or network_section is None:
+    if section is None or network_section is None or _is_linear(stated):
         return None
 
     def model_net(net: Any, faults: list[Fault]) -> tuple[Network | None, ForecastSeries | None]:

@@ -94,6 +94,10 @@ def build_model(
     net
         The pandapower net of the source, if it is open already; not modified.
     """
+    if section.kind == "linear":
+        detail = 'it is "linear", which is for a scenario of one operator'
+        faults.append(Fault("network.kind", detail))
+        return NO_MODEL
     faults += _faults_of_choice(section)
     model = _opened(section, capacity, held, name, folder, faults, net)
     return model.changed(

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from gateway.scenario.element_tables import listed_points
+from gateway.scenario.linear.area import LinearArea
 from security_check.arrays import IndexArray
 from security_check.errors import Fault
 from security_check.model.element_ids import joined_id, without_phase
@@ -42,22 +43,26 @@ class Perimeters:
         return np.flatnonzero(self.of_point == perimeter)
 
 
-def build_perimeters(given: Any, network: Network, area: str, faults: list[Fault]) -> Perimeters:
+def build_perimeters(
+    given: Any, network: Network | LinearArea, area: str, faults: list[Fault]
+) -> Perimeters:
     """Return the perimeters that ``[perimeters]`` names, and those of all other points.
 
     A point that the section does not name belongs to the perimeter of the interface that feeds it:
     the whole area if the area has one interface, else its electrically separate part.
     """
-    interface = _interfaces(network)
+    points = network.connection_points
+    if isinstance(network, LinearArea):
+        interface, nodes = (network.slack_bus,) * len(points), network.node_of_point
+    else:
+        interface, nodes = _interfaces(network), _nodes(network)
     parts = dict.fromkeys(interface)
     usual = [area if len(parts) == 1 else f"{area}:{part}" for part in interface]
-    named = _named(given, network.connection_points, set(usual), faults)
-    own = [
-        named.get(point, part) for point, part in zip(network.connection_points, usual, strict=True)
-    ]
+    named = _named(given, points, set(usual), faults)
+    own = [named.get(point, part) for point, part in zip(points, usual, strict=True)]
     names = tuple(dict.fromkeys([*named.values(), *own]))
     index = {name: k for k, name in enumerate(names)}
-    return Perimeters(names, np.array([index[name] for name in own]), interface, _nodes(network))
+    return Perimeters(names, np.array([index[name] for name in own]), interface, nodes)
 
 
 def _named(

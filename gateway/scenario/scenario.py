@@ -19,6 +19,7 @@ from gateway.scenario.actions import Actions
 from gateway.scenario.fairness import FairnessTerms
 from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval
+from gateway.scenario.linear.area import LinearArea, LinearSeries
 from gateway.scenario.perimeters import Perimeters
 from gateway.scenario.profiles.capacities import CapacityProfile
 from security_check.errors import Fault
@@ -40,11 +41,13 @@ class Scenario:
     area
         Name of the area; it is a part of all topics and of the journal's keys.
     network, states, voltage_limits, capacity
-        Inputs of the envelopes, which hold in every further state (outages, taps), too.
+        Inputs of the envelopes, which hold in every further state (outages, taps), too.  A linear
+        network has no states and no voltages.
     fairness
         The fairness principle and weights.
     forecast_series, capacities
-        The forecasts of the intervals; the capacities, if they change over time.
+        The forecasts of the intervals, ``None`` with a linear network, which has its own set
+        points; the capacities, if they change over time.
     interface_limits
         The contract with the TSO, for intervals without one of their own.
     intervals
@@ -72,13 +75,13 @@ class Scenario:
 
     source: str
     area: str
-    network: Network
+    network: Network | LinearArea
     states: tuple[NetworkState, ...]
     voltage_limits: VoltageLimits
     interface_limits: InterfaceLimits
     capacity: Capacity
     fairness: FairnessTerms
-    forecast_series: ForecastSeries
+    forecast_series: ForecastSeries | None
     capacities: CapacityProfile | None
     intervals: tuple[DeliveryInterval, ...]
     anonymous: bool
@@ -92,14 +95,38 @@ class Scenario:
     actions: Actions | None = None
 
     @property
+    def ac_network(self) -> Network:
+        """The network, for what needs an AC power flow.
+
+        Raises
+        ------
+        InputFaults
+            When it is linear.
+        """
+        if isinstance(self.network, LinearArea):
+            detail = (
+                'it is "linear", and this needs a network with AC power flow; allocate, verify, '
+                "simulate, report, fairness, serve and outputs do not"
+            )
+            raise InputFaults(self.source, [Fault("network.kind", detail)])
+        return self.network
+
+    def forecast_in(self, interval: int) -> Forecast:
+        """Return the forecast of the passive elements; raises as :attr:`ac_network`."""
+        assert self.ac_network is not None
+        assert self.forecast_series is not None
+        return self.forecast_series.forecast(interval)
+
+    @property
     def forecast(self) -> Forecast:
         """The forecast of the passive elements in the first interval."""
-        return self.forecast_series.forecast(0)
+        return self.forecast_in(0)
 
     @property
     def changes(self) -> bool:
-        """Whether forecasts or capacities differ between intervals."""
-        return self.forecast_series.changes or self.capacities is not None
+        """Whether forecasts, limits of branches or capacities differ between intervals."""
+        own = self.network if isinstance(self.network, LinearArea) else self.forecast_series
+        return self.capacities is not None or (own is not None and own.changes)
 
     def grid(self) -> Grid:
         """Return the grid that allocates and checks envelopes in every interval.
@@ -112,12 +139,27 @@ class Scenario:
         self.refuse_changes()
         return self._usual_grid()
 
+    def networks(self) -> Grid | LinearSeries:
+        """Return the grid for a market: of all intervals, or of each where linear ones differ.
+
+        Raises
+        ------
+        InputFaults
+            When intervals have forecasts or capacities of their own.
+        """
+        area = self.network
+        if not isinstance(area, LinearArea) or not area.changes or self.capacities is not None:
+            return self.grid()
+        numbers = {interval.start: k for k, interval in enumerate(self.intervals)}
+        return LinearSeries(area, numbers, self.capacity, self.fairness)
+
     def refuse_changes(self) -> None:
         """Raise :class:`InputFaults` when intervals have forecasts or capacities of their own."""
         if self.changes:
             detail = (
-                "powers, bands or capacities change from interval to interval; this command "
-                "supports one forecast only (allocate, verify, outputs and plot support many)"
+                "powers, bands, limits or capacities change from interval to interval; this "
+                "command supports one forecast only (allocate, verify, outputs and plot support "
+                "many)"
             )
             raise InputFaults(self.source, [Fault("profiles", detail)])
 
@@ -136,18 +178,23 @@ class Scenario:
             The grid of the previous interval.  Its factorisations are reused, and the constraints
             that were binding there are checked first.
         """
-        grid = self._usual_grid() if before is None else before
+        if isinstance(self.network, LinearArea):
+            return self.network.grid(interval, self.capacity_in(interval), self.fairness)
+        grid = before if isinstance(before, NetworkGrid | IslandsGrid) else self._ac_grid()
         if self.changes:
-            grid = grid.with_forecast(self.forecast_series.forecast(interval))
+            grid = grid.with_forecast(self.forecast_in(interval))
             grid = grid.with_capacity(self.capacity_in(interval))
         return grid
 
     def _usual_grid(self) -> Grid:
+        return self._ac_grid() if self.forecast_series is not None else self.grid_in(0)
+
+    def _ac_grid(self) -> NetworkGrid | IslandsGrid:
         # A set of deviations, a state, a forecast or a common level can couple separate parts.
         coupled = self.changes or self.forecast.deviations.set.count or self.states
         if coupled or self.fairness.principle.is_common:
             return NetworkGrid(
-                self.network,
+                self.ac_network,
                 self.voltage_limits,
                 self.capacity,
                 self.fairness.weights,
@@ -155,7 +202,7 @@ class Scenario:
                 forecast=self.forecast,
                 fairness=self.fairness.principle,
             )
-        joint = IslandsGrid(self.network, self._grid_of)
+        joint = IslandsGrid(self.ac_network, self._grid_of)
         return joint if len(joint.parts) > 1 else joint.parts[0]
 
     def _grid_of(self, part: Island) -> NetworkGrid:

@@ -82,6 +82,7 @@ class NetworkSection(Section):
     """The source of the network, and the roles of its elements."""
 
     source: Annotated[str, Field(min_length=1)]
+    kind: Literal["ac", "linear"] = "ac"
     connection_points: Literal["load", "sgen", "storage", "asymmetric_load"] = "load"
     passive: Literal["none", "as-given"] = "none"
     taps: Annotated[

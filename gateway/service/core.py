@@ -14,7 +14,7 @@ from datetime import datetime
 
 from exchange.engine import Exchange
 from exchange.vocabulary.commands import Command
-from exchange.vocabulary.network_port import NetworkPort
+from exchange.vocabulary.network_port import Networks
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from exchange.vocabulary.versions import UnknownVersionError
 from gateway.errors import CorruptJournalError
@@ -41,7 +41,7 @@ class ExchangeSetup:
     """
 
     topics: Topics
-    grid: NetworkPort
+    grid: Networks
     rules: MarketRules
     terms: Sequence[ConnectionTerms]
 

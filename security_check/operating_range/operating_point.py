@@ -21,7 +21,7 @@ class OperatingPoint:
     power_w, reactive_var
         Shape (c,), each connection point's active and reactive power, injection positive.
     source_pu
-        Shape (h,), the held voltages at the interface.
+        Shape (h,), the held voltages at the interface; none in a model without voltages.
     deviation
         Shape (d,), deviations of passive powers, in parts of their half-bands (1 injects more),
         then of impedances, in parts of their tolerances (1 is larger).
@@ -43,11 +43,6 @@ class OperatingPoint:
     def __str__(self) -> str:
         """Return the numbers of injecting and withdrawing customers, deviations and voltage."""
         injecting, withdrawing = int((self.power_w > 0).sum()), int((self.power_w < 0).sum())
-        held = f"{self.interface_voltage_pu:.5g} p.u."
-        if np.ptp(self.source_pu) > 0:
-            held = " / ".join(f"{voltage:.5g}" for voltage in self.source_pu) + " p.u."
-            if len(self.source_pu) > _PHASES:
-                held = f"{self.source_pu.min():.5g} to {self.source_pu.max():.5g} p.u."
         parts = [
             f"{injecting} of {len(self.power_w)} connection points injecting",
             f"{withdrawing} withdrawing",
@@ -58,7 +53,18 @@ class OperatingPoint:
             parts.append(f"{low:+.4g}{'' if same else f' to {high:+.4g}'} kvar at each")
         if self.deviation.any():
             parts.append(self._off())
-        return f"{', '.join(parts)} and {held} at the interface"
+        held = self._held()
+        return ", ".join(parts) + (f" and {held} at the interface" if held else "")
+
+    def _held(self) -> str:
+        """Return the held voltages in words; empty where there are none."""
+        if not len(self.source_pu):
+            return ""
+        if not np.ptp(self.source_pu) > 0:
+            return f"{self.interface_voltage_pu:.5g} p.u."
+        if len(self.source_pu) > _PHASES:
+            return f"{self.source_pu.min():.5g} to {self.source_pu.max():.5g} p.u."
+        return " / ".join(f"{voltage:.5g}" for voltage in self.source_pu) + " p.u."
 
     def _off(self) -> str:
         """Return the deviations in words; each by its name where there are few."""

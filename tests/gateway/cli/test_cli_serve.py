@@ -104,6 +104,50 @@ def test_what_was_answered_is_there_after_a_restart(scenario: Path, tmp_path: Pa
     assert sum(len(session["orders"]) for session in after["state"]["sessions"]) == 1
 
 
+LINEAR = """
+area = "north"
+[network]
+kind = "linear"
+source = "net.json"
+[interface]
+voltage_min_pu = 0.98
+voltage_max_pu = 1.04
+[capacity]
+injection_w = 20000
+withdrawal_w = 20000
+[participants]
+bakery = ["load:0"]
+mill = ["load:1"]
+"""
+LINE_OF_TWO = {
+    "buses": ["grid", "near", "far"],
+    "slack_bus": "grid",
+    "branches": [
+        {"from": "grid", "to": "near", "x_pu": 1.0, "rating_mw": 0.012},
+        {"from": "near", "to": "far", "x_pu": 1.0, "rating_mw": 0.005},
+    ],
+    "connection_points": [{"id": "load:0", "bus": "near"}, {"id": "load:1", "bus": "far"}],
+}
+
+
+@pytest.mark.slow
+def test_a_linear_network_is_served(tmp_path: Path) -> None:
+    path = tmp_path / "scenario.toml"
+    path.write_text(LINEAR)
+    (tmp_path / "net.json").write_text(json.dumps(LINE_OF_TWO))
+    with served(path, "--data", str(tmp_path / "data")) as where:
+        report = ask(where, **an_order())
+        assert report["type"] == "accepted"
+    sessions = replayed(tmp_path / "data" / "north")["state"]["sessions"]
+    # 5 kW at the end by its own branch, the rest of 12 kW before it; by both ways of flow.
+    assert sessions
+    for session in sessions:
+        assert [row[:3] for row in session["holdings"]] == [
+            ["load:0", 7_000, 7_000],
+            ["load:1", 5_000, 5_000],
+        ]
+
+
 def replayed(source: Path | str) -> Any:
     result = CliRunner().invoke(app, ["replay", str(source), "--json"])
     assert result.exit_code == 0, result.stderr

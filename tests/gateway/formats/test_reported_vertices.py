@@ -61,7 +61,7 @@ def reached(
     loaded: Scenario, conditions: OperatingConditions, reported: BindingRecord | IntervalVerdict
 ) -> Any:
     """Return the voltages, currents and power at the interface at the reported point."""
-    network = loaded.network
+    network = loaded.ac_network
     power = (
         np.array([p.power_w + 1j * p.reactive_var for p in reported.vertex]) / network.base_power_w
     )

@@ -417,6 +417,6 @@ def test_a_network_is_drawn_at_its_coordinates_or_as_a_tree(area: Any) -> None:
 
 
 def test_a_bus_whose_name_has_a_hyphen_has_its_nominal_voltage() -> None:
-    network: Any = SimpleNamespace(nominal_v={"bus:feeder-1.1": 230.94, "bus:4": 20e3})
+    nominal_v = {"bus:feeder-1.1": 230.94, "bus:4": 20e3}
     nodes = ("bus:feeder-1.1+bus:feeder-1.2", "bus:4", "bus:feeder")
-    assert _volts(network, nodes) == [400.0, 20e3, None]
+    assert _volts(nominal_v, nodes) == [400.0, 20e3, None]

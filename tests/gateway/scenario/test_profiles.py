@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
     folder = tmp_path_factory.mktemp("network")
     pp.to_json(net_with_generators(), str(folder / "net.json"))
-    return load(folder, WITH_GENERATORS).network
+    return load(folder, WITH_GENERATORS).ac_network
 
 
 watts = st.integers(-9_000, 9_000)
@@ -104,7 +104,7 @@ def test_an_interval_is_what_one_would_write_by_hand(
         pp.to_json(net, str(folder / "net.json"))
         band = f'\n[uncertainty]\nabsolute_w = {{"sgen:2" = {row[3]}}}\n' if banded else ""
         alone = load(folder, WITH_GENERATORS + band)
-        forecast, expected = day.forecast_series.forecast(k), alone.forecast
+        forecast, expected = there(day.forecast_series).forecast(k), alone.forecast
         np.testing.assert_allclose(forecast.power_pu, expected.power_pu, atol=1e-12)
         moved = np.abs(forecast.deviations.power_pu.toarray()).sum()
         assert moved == pytest.approx(np.abs(expected.deviations.power_pu.toarray()).sum())
@@ -122,7 +122,7 @@ def test_factors_are_of_what_the_network_says(folder: Path) -> None:
     factors = [0.0, 0.3, 1.0, -0.5]
     write_table(folder / "powers.csv", {"sgen:1": factors, "storage:0": factors})
     day = load(folder, scenario_text(4, POWERS_W.replace('"w"', '"factor"')))
-    passive, powers = there(day.network.passive), there(day.forecast_series.powers)
+    passive, powers = there(day.ac_network.passive), there(there(day.forecast_series).powers)
     for k, factor in enumerate(factors):
         power = powers.power_pu(k)
         part = np.array([factor if e in ("sgen:1", "storage:0") else 1 for e in passive.elements])
@@ -135,7 +135,7 @@ def test_parquet_says_what_csv_says(folder: Path) -> None:
     starts = pa.array([START, START + timedelta(minutes=15)], pa.timestamp("ms", tz="Asia/Tokyo"))
     pq.write_table(pa.table({**columns, "start": starts}), folder / "powers.parquet")
     by_csv, by_parquet = (
-        there(load(folder, scenario_text(2, text)).forecast_series.powers)
+        there(there(load(folder, scenario_text(2, text)).forecast_series).powers)
         for text in (POWERS_W, POWERS_W.replace("csv", "parquet"))
     )
     for k in range(2):
@@ -152,10 +152,10 @@ relative_at_most = 0.5
 issued = 2016-05-01T23:00:00Z
 """
     day = load(folder, scenario_text(9, POWERS_W + more))
-    base_w, limits = day.network.base_power_w, []
+    base_w, limits = day.ac_network.base_power_w, []
     grid = None
     for k in range(9):
-        deviations = day.forecast_series.forecast(k).deviations
+        deviations = there(day.forecast_series).forecast(k).deviations
         band_w = np.abs(deviations.power_pu.toarray().real).sum(axis=0) * base_w
         assert deviations.elements == ("sgen:0", "sgen:1")
         assert band_w[0] == pytest.approx(0.2 * 10_000)
@@ -216,12 +216,12 @@ def test_simbench_profiles_are_simbenchs_absolute_values(tmp_path: Path, start: 
         values = simbench.get_absolute_values(net, True)
     local = datetime.fromisoformat(start).astimezone(ZoneInfo("Europe/Berlin"))
     (first,) = np.flatnonzero(net.profiles["load"]["time"] == f"{local:%d.%m.%Y %H:%M}")
-    elements = there(day.network.passive).elements
-    powers = there(day.forecast_series.powers)
+    elements = there(day.ac_network.passive).elements
+    powers = there(there(day.forecast_series).powers)
     assert elements == tuple(f"load:{i}" for i in net.load.index)
     for k in range(5):
         own = values["load", "p_mw"].loc[first + k] + 1j * values["load", "q_mvar"].loc[first + k]
-        power_mw = -powers.power_pu(k) * day.network.base_power_w / 1e6
+        power_mw = -powers.power_pu(k) * day.ac_network.base_power_w / 1e6
         np.testing.assert_allclose(power_mw, own.to_numpy(), rtol=1e-12, atol=1e-15)
 
 
@@ -337,8 +337,8 @@ def test_who_has_a_band_of_its_own_is_given_no_other(folder: Path) -> None:
     found = faults_of(folder, scenario_text(2, POWERS_W + named))
     assert "has a band of its own" in found["sgen:1"][0]
     usual = load(folder, scenario_text(2, POWERS_W + "\n[uncertainty]\nrelative = 0.5\n"))
-    deviations = usual.forecast_series.forecast(0).deviations
-    band_w = np.abs(deviations.power_pu.toarray().real).sum(axis=0) * usual.network.base_power_w
+    deviations = there(usual.forecast_series).forecast(0).deviations
+    band_w = np.abs(deviations.power_pu.toarray().real).sum(axis=0) * usual.ac_network.base_power_w
     np.testing.assert_allclose(band_w, [5000, 4.5, 2500, 2000])
 
 

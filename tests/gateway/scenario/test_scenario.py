@@ -50,8 +50,8 @@ def test_capacities_may_be_given_for_each_connection_point(folder: Path) -> None
     scenario = load(folder, text)
     assert scenario.capacity.injection_w.tolist() == [30000, 5000, 30000]
     assert scenario.capacity.fallback_injection_w.tolist() == [0, 500, 0]
-    assert scenario.network.reactive_ratio[:2].tolist() == [0.0, 0.0]
-    assert scenario.network.reactive_ratio[2] == pytest.approx(0.3287, abs=1e-4)
+    assert scenario.ac_network.reactive_ratio[:2].tolist() == [0.0, 0.0]
+    assert scenario.ac_network.reactive_ratio[2] == pytest.approx(0.3287, abs=1e-4)
     assert scenario.terms()[1].injection_capacity_w == 5000
 
 
@@ -61,13 +61,13 @@ def test_reactive_power_may_be_chosen_freely(folder: Path) -> None:
         + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.8}\n'
         + 'reactive_min_var = {"load:1" = -1000}\nreactive_max_var = {"load:1" = 500}\n'
     )
-    network = load(folder, text).network
+    network = load(folder, text).ac_network
     freedom = network.reactive_freedom
     assert freedom is not None
     assert freedom.cone.tolist() == pytest.approx([0.75, 0.0, 0.0])
     assert (freedom.middle * network.base_power_w).tolist() == pytest.approx([0, -250, 0])
     assert (freedom.half * network.base_power_w).tolist() == pytest.approx([0, 750, 0])
-    assert load(folder, GOOD).network.reactive_freedom is None
+    assert load(folder, GOOD).ac_network.reactive_freedom is None
 
 
 def test_reactive_power_of_points_that_do_not_exist(folder: Path) -> None:
@@ -88,15 +88,15 @@ def test_inverters_respond_to_their_voltage(folder: Path) -> None:
         '"load:2" = "mine"}\nrating_va = 5000\n'
         "[inverters.curves.mine]\nvolt_var = [[0.95, 0.5], [1.05, -0.5]]\n"
     )
-    network = load(folder, text).network
+    network = load(folder, text).ac_network
     inverters = network.inverters
     assert inverters is not None
     assert (inverters.rating_pu * network.base_power_w).tolist() == pytest.approx([5000, 5000])
     assert inverters.volt_var.largest.tolist() == pytest.approx([0.6, 0.5])
-    assert load(folder, GOOD).network.inverters is None
+    assert load(folder, GOOD).ac_network.inverters is None
     alone = load(folder, GOOD + '[inverters]\nresponse = "ieee1547-b-volt-var"\nrating_va = 1\n')
-    assert alone.network.inverters is not None
-    assert len(alone.network.inverters.ports) == 3
+    assert alone.ac_network.inverters is not None
+    assert len(alone.ac_network.inverters.ports) == 3
 
 
 def test_inverters_that_cannot_be(folder: Path) -> None:
@@ -392,8 +392,8 @@ def test_scenarios_ship_with_the_project(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_shipped_network_is_the_one_of_simbench(folder: Path) -> None:
-    shipped = load(folder, GOOD.replace("net.json", "bundled:semiurb4")).network
-    original = load(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw")).network
+    shipped = load(folder, GOOD.replace("net.json", "bundled:semiurb4")).ac_network
+    original = load(folder, GOOD.replace("net.json", "simbench:1-LV-semiurb4--0-sw")).ac_network
     assert shipped.nodes == original.nodes
     assert shipped.connection_points == original.connection_points
     assert shipped.ports.names == original.ports.names
@@ -429,7 +429,7 @@ def test_a_circuit_of_opendss_with_customers_on_their_phases(folder: Path) -> No
     (folder / "village.dss").write_text(CIRCUIT)
     text = GOOD.replace("net.json", "village.dss")
     scenario = load(folder, text + '[capacity.power_factor]\ndefault = 1.0\n"load:b" = 0.9\n')
-    network = scenario.network
+    network = scenario.ac_network
     assert network.connection_points == ("load:a", "load:b", "load:c")
     assert network.reactive_ratio.tolist() == pytest.approx([0.0, 0.4843, 0.0], abs=1e-4)
     ports = (network.port_shares.T > 0).sum(axis=1)
@@ -474,7 +474,7 @@ def with_unbalance(text: str, value: str) -> str:
 def test_voltage_unbalance_is_limited(phases: Path) -> None:
     scenario = load(phases, LIMITED)
     assert scenario.voltage_limits.unbalance == 0.015
-    assert scenario.network.held == 1
+    assert scenario.ac_network.held == 1
     less = scenario.grid().allocate(scenario.interface_limits).limits_w.sum()
     usual = load(phases, PHASES)
     assert usual.voltage_limits.unbalance is None
@@ -487,7 +487,7 @@ def test_a_contracted_unbalance_is_about_the_phases_of_the_interface(
 ) -> None:
     scenario = load(phases, with_unbalance(LIMITED, value))
     assert scenario.interface_limits.unbalance_pu == float(value)
-    assert scenario.network.held == 3
+    assert scenario.ac_network.held == 3
     assert scenario.grid().allocate(scenario.interface_limits).verdict.secure
 
 
@@ -498,7 +498,7 @@ def test_an_interval_may_contract_another_unbalance(phases: Path) -> None:
     contracts = [interval.interface_limits for interval in scenario.intervals]
     assert [each.unbalance_pu for each in contracts] == [None, 0.01]
     assert [each.voltage_max_pu for each in contracts] == [1.04, 1.04]
-    assert scenario.network.held == 3
+    assert scenario.ac_network.held == 3
     sizes = [scenario.grid().allocate(each).limits_w.sum() for each in contracts]
     assert sizes[1] < sizes[0]
 

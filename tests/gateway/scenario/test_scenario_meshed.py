@@ -80,13 +80,13 @@ def test_no_vertex_breaks_anything_at_any_tap_with_generators(tmp_path: Path) ->
 def test_power_factors_and_free_reactive_power_hold_in_every_state(folder: Path) -> None:
     text = MESHED_RING + 'power_factor = 0.95\ncone_power_factor = {"load:0" = 0.9}\n'
     scenario = load(folder, text)
-    states = [scenario.network, *(each.network for each in scenario.states)]
+    states = [scenario.ac_network, *(each.network for each in scenario.states)]
     assert len(states) == 4
     for network in states:
         np.testing.assert_allclose(network.reactive_ratio, np.tan(np.arccos(0.95)))
         assert network.reactive_freedom is not None
         assert (network.reactive_freedom.cone > 0).tolist() == [True, False, False, False]
-    assert scenario.network.name == "village"
+    assert scenario.ac_network.name == "village"
 
 
 def test_a_feeder_without_generators_may_be_meshed_too(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ def test_what_is_stated_is_the_network(folder: Path) -> None:
     expected = network_from_opendss(
         folder / "village.dss", taps={"ctl": 4}, capacitors={"cap": [0]}, default_rating_a=120.0
     )
-    assert abs(scenario.network.admittance - expected.admittance).max() == 0.0
-    other = load(folder, text(STATED.replace("reg = 4", "reg = 5"))).network
-    assert abs(scenario.network.admittance - other.admittance).max() > 1e-3
+    assert abs(scenario.ac_network.admittance - expected.admittance).max() == 0.0
+    other = load(folder, text(STATED.replace("reg = 4", "reg = 5"))).ac_network
+    assert abs(scenario.ac_network.admittance - other.admittance).max() > 1e-3
     rated = expected.terminals.rating_pu * expected.terminals.base_current_a
     lines = [name.startswith("line:") for name in expected.terminals.elements]
     np.testing.assert_allclose(rated[lines], 120.0)
@@ -95,7 +95,7 @@ def test_bundled_circuits(folder: Path) -> None:
     scenario = load(folder, source)
     expected = network_from_opendss(bundled("ieee13.dss"), taps="neutral")
     assert scenario.network.nodes == expected.nodes
-    assert abs(scenario.network.admittance - expected.admittance).max() == 0.0
+    assert abs(scenario.ac_network.admittance - expected.admittance).max() == 0.0
     assert {"regcontrol:rega", "regcontrol:regb", "regcontrol:regc"} == set(
         faults_of(folder, text("", "bundled:ieee13"))
     )
@@ -126,7 +126,7 @@ def test_opendss_finds_no_limit_exceeded_within_the_envelopes(folder: Path, feed
     check = scenario.grid().allocate(scenario.interface_limits)
     assert check.verdict.loading > 0.99, "nothing is near its limit, so nothing is tried"
     injection_w, withdrawal_w = np.split(check.limits_w, 2)
-    network, rng = scenario.network, np.random.default_rng(0)
+    network, rng = scenario.ac_network, np.random.default_rng(0)
     phases = np.array([int(name.rsplit(".", 1)[1]) for name in network.ports.names])
     of_point = phases[np.asarray(network.port_shares.argmax(axis=0)).ravel()]
     patterns = [np.full(len(of_point), up) for up in (True, False)]

@@ -128,13 +128,13 @@ def test_of_phases(tmp_path: Path) -> None:
     alone = load(tmp_path, stated('{"trafo:0" = 0}', more, text))
     assert (allocated(alone).limits_w.min() > check.limits_w.min() + 100).all()
     worst: dict[str, float] = {}
-    terminals = scenario.network.terminals
+    terminals = scenario.ac_network.terminals
     for at, state in ((0, ""), (-1, "with trafo:0 at -1")):
         for power_w, source_pu in corners(check, scenario):
             solved = phase_net(2, 1)
             solved.trafo = net.trafo.copy()
             solved.trafo["tap_pos"] = float(at)
-            run_phases(solved, scenario.network, power_w, source_pu)
+            run_phases(solved, scenario.ac_network, power_w, source_pu)
             volts = solved.res_bus_3ph.loc[1:, ["vm_a_pu", "vm_b_pu", "vm_c_pu"]].to_numpy()
             ends = [f"i_{phase}_{end}_ka" for phase in "abc" for end in ("from", "to")]
             lines = solved.res_line_3ph[ends].max(axis=1) / net.line.max_i_ka
@@ -171,7 +171,7 @@ def test_of_opendss_regulators(tmp_path: Path) -> None:
     scenario = load(tmp_path, stated("{ctla = [2, 4], regb = [-2, -1], ctlc = [7, 8]}", "", text))
     assert len(scenario.states) == 11
     check = allocated(scenario)
-    network = scenario.network
+    network = scenario.ac_network
     rated_a = network.terminals.rating_pu * network.terminals.base_current_a
     worst: dict[str, float] = {}
     # Where the files put them, or the nearest end: 2, -1 and 8.
@@ -243,7 +243,7 @@ def test_impedance_tolerances_are_those_of_every_state(tmp_path: Path) -> None:
     assert uncertain_ranged < exact_ranged
     scenario = load(tmp_path, stated('{"trafo:0" = [0, 1]}') + tolerant)
     for each in scenario.states:
-        assert each.network.ports.names == scenario.network.ports.names
+        assert each.network.ports.names == scenario.ac_network.ports.names
 
 
 # -- refusals -------------------------------------------------------------------------------------

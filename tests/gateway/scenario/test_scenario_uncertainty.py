@@ -41,7 +41,7 @@ def test_bands_and_power_factors_are_those_of_the_elements(folder):
             'power_factor = {"storage:0" = 0.8}'
         ),
     )
-    forecast, network = scenario.forecast, scenario.network
+    forecast, network = scenario.forecast, scenario.ac_network
     assert forecast.deviations.set == BoxSet(2)
     change = forecast.deviations.power_pu.toarray() * network.base_power_w
     first = network.ports.names.index("bus:3")
@@ -93,7 +93,7 @@ def test_envelopes_shrink_by_what_is_uncertain(folder):
 def test_without_the_section_everything_is_certain(folder):
     scenario = load(folder, AS_GIVEN)
     assert scenario.forecast.deviations.set.count == 0
-    assert scenario.network.ports.compensation is None
+    assert scenario.ac_network.ports.compensation is None
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_deviations_that_no_envelope_survives_are_reported_as_such(folder):
 def test_the_example_that_ships_with_us_is_what_it_says():
     scenario = load_scenario(scenario_path("bundled:uncertain"))
     deviations = scenario.forecast.deviations
-    assert deviations.impedances == len(set(there(scenario.network.series).elements)) == 43
+    assert deviations.impedances == len(set(there(scenario.ac_network.series).elements)) == 43
     assert deviations.set.count == 1 + 43

@@ -49,7 +49,7 @@ def test_are_those_of_the_network(
         DiscreteTapControl(net, 0, vm_lower_pu=0.99, vm_upper_pu=1.01)
     pp.to_json(net, str(tmp_path / "net.json"))
     given = stated(text).replace("[network]\n", f'[network]\nmodel = "{model}"\n')
-    found = load(tmp_path, given).network.admittance.toarray()
+    found = load(tmp_path, given).ac_network.admittance.toarray()
     np.testing.assert_allclose(found, admittance(tapped(at=at)), rtol=1e-12)
 
 
@@ -98,12 +98,12 @@ class TestFilesOfPandapower2:
 
     def test_have_their_taps(self, tmp_path: Path) -> None:
         self.old(tmp_path, tap_phase_shifter=False)
-        found = load(tmp_path, GOOD).network.admittance.toarray()
+        found = load(tmp_path, GOOD).ac_network.admittance.toarray()
         np.testing.assert_allclose(found, admittance(tapped()), rtol=1e-12)
 
     def test_have_their_phase_shifters(self, tmp_path: Path) -> None:
         """pandapower's own conversion makes a changer of the ratio of it."""
         self.old(tmp_path, tap_phase_shifter=True)
-        found = load(tmp_path, GOOD).network.admittance.toarray()
+        found = load(tmp_path, GOOD).ac_network.admittance.toarray()
         np.testing.assert_allclose(found, admittance(tapped("Ideal")), rtol=1e-12)
         assert not np.allclose(found, admittance(tapped("Ratio")), rtol=1e-3)
