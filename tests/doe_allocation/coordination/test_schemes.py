@@ -9,6 +9,7 @@ import pytest
 from coordination_cases import by_hand
 from coordination_oracle import least_cost, unserved
 
+from doe_allocation.coordination.area import validated_limits
 from doe_allocation.coordination.coordination import SCHEMES, Scheme
 from doe_allocation.coordination.messages import told
 from doe_allocation.coordination.plan import Plan, Priority
@@ -122,6 +123,13 @@ def test_a_common_clearing_tells_networks_and_the_others_do_not() -> None:
 def test_a_message_has_the_size_of_its_json() -> None:
     (message,) = run(Scheme.SHARED_BALANCING).messages
     assert message.size == len('{"active_mw":0.0}')
+
+
+def test_a_dso_validates_up_to_the_validated_loading_and_no_limit_below_what_flows() -> None:
+    problem = by_hand()
+    for relief, most in ((0.0, 12.0), (2.2, 9.8), (3.0, 9.5)):  # 12 MW less the relief, of 10 MW
+        power = np.array([0.0, 0.0, relief, 0.0, 0.0])
+        assert validated_limits(problem, 0, power)[1][0] == pytest.approx(most)
 
 
 def test_the_optimum_by_hand_is_the_oracles() -> None:
