@@ -70,6 +70,42 @@ def test_raising_a_need_never_lowers_cost(seed: int, first: float, second: float
 
 
 @FEW
+@given(SEEDS, st.floats(0.0, 1.0))
+def test_a_linear_market_is_the_same_around_any_operating_point(seed: int, part: float) -> None:
+    problem = random_problem(seed)
+    at = part * problem.market.sizes
+    moved = replace(
+        problem,
+        at=at,
+        rows=replace(problem.rows, value=problem.rows.value + problem.rows.A @ at),
+        active=problem.active + problem.by_active @ at,
+        reactive=problem.reactive + problem.by_reactive @ at,
+    )
+    blind = {
+        Scheme.CENTRALISED,
+        Scheme.DSO_MANAGED,
+        Scheme.HYBRID,
+    }  # they learn from what is measured
+    for scheme in set(SCHEMES) - blind:
+        plan = SCHEMES[scheme](moved, Priority.COMMON)
+        expected = cost(problem, scheme)
+        room = 1e-5 * max(abs(expected), 100.0)
+        assert cost_of(problem, plan.activated) == pytest.approx(expected, abs=room), scheme
+
+
+@FEW
+@given(SEEDS)
+def test_peers_never_worsen_a_limit(seed: int) -> None:
+    problem = random_problem(seed)
+    parties = (Portfolio("one", 2_500_000, 95.0), Portfolio("two", 900_000, 60.0))
+    problem = replace(problem, market=replace(problem.market, portfolios=parties))
+    plan, rows = SCHEMES[Scheme.DISTRIBUTED](problem, Priority.COMMON), problem.rows
+    value = rows.value + rows.A @ plan.activated
+    assert (value <= np.maximum(rows.high, rows.value) + 1e-6).all()
+    assert (value >= np.minimum(rows.low, rows.value) - 1e-6).all()
+
+
+@FEW
 @given(SEEDS)
 def test_money_sums_to_zero_and_no_watt_is_sold_twice(seed: int) -> None:
     problem = random_problem(seed)

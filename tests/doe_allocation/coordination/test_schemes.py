@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -13,7 +14,7 @@ from doe_allocation.coordination.area import validated_limits
 from doe_allocation.coordination.coordination import SCHEMES, Scheme
 from doe_allocation.coordination.messages import told
 from doe_allocation.coordination.plan import Plan, Priority
-from doe_allocation.coordination.problem import Portfolio
+from doe_allocation.coordination.problem import Linearised, Portfolio
 from doe_allocation.coordination.settlement import awards, balances
 
 
@@ -106,6 +107,38 @@ def test_prices_at_the_interface_are_those_of_the_marginal_plant() -> None:
     for scheme in (Scheme.COMMON, Scheme.COMMON_DECENTRALISED, Scheme.LOCAL):
         np.testing.assert_allclose(run(scheme).prices, [50.0, 0.0], atol=1e-6)
     assert np.isnan(run(Scheme.LOCAL_ONLY).prices).all()
+
+
+def narrow(*portfolios: Portfolio) -> Linearised:
+    """Return the case with 1.9 on the TSO's line: of 8 MW it carries 7.8."""
+    problem = by_hand(8, *portfolios)
+    return replace(problem, rows=replace(problem.rows, high=np.array([10.0, 1.9])))
+
+
+def test_a_full_line_of_the_tso_is_in_the_price_at_the_interface() -> None:
+    for scheme in (Scheme.COMMON, Scheme.COMMON_DECENTRALISED):
+        plan = SCHEMES[scheme](narrow(), Priority.COMMON)
+        np.testing.assert_allclose(plan.activated, [2.8, 0, 0, 4, 5], atol=1e-6)
+        # 0.2 MW stay unserved at 500. The plant at 50 loads the line by 0.5: its price is 900. What
+        # leaves the DSO loads it by 0.1.
+        np.testing.assert_allclose(plan.prices, [410.0, 0.0], atol=1e-4)
+
+
+def test_a_party_that_pays_more_than_the_price_cap_is_served_first() -> None:
+    plan = SCHEMES[Scheme.INTEGRATED](
+        narrow(Portfolio("trader", 3_000_000, 600.0)), Priority.COMMON
+    )
+    assert plan.portfolios == pytest.approx([3.0])
+    # A MW of up b is worth 500 to the trader and the TSO, who get 3 and 4.8 MW, and costs the TSO
+    # 90 on its line.
+    assert plan.bought["trader"][4] == pytest.approx(5.0 * (500 * 3.0 / 7.8) / (500 - 90))
+
+
+def test_rounding_sells_no_watt_beyond_an_offer() -> None:
+    (offer, *_) = by_hand().market.offers
+    bought = {"tso": np.array([12.0000004]), "dso": np.array([8.0000003])}
+    made = awards([offer], bought)
+    assert {each.buyer: each.power_w for each in made} == {"tso": 12_000_000, "dso": 8_000_000}
 
 
 def test_a_common_clearing_tells_networks_and_the_others_do_not() -> None:

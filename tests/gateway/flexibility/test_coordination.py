@@ -198,6 +198,9 @@ def test_the_shipped_case_shows_what_schemes_differ_in() -> None:
     for name, cost in SHIPPED.items():
         assert float(by_name[name].cost_eur) == pytest.approx(cost, rel=1e-3), name
         assert by_name[name].settled, name
+    # The upper operator keeps the band at an interface.
+    before = {each.element: each.operator for each in result.overloads_before}
+    assert before["hamlet load:6"] == "rural"
     common = float(by_name["common"].cost_eur)
     dso_first = next(e for e in result.schemes if (e.scheme, e.priority) == ("common", "dso"))
     assert float(dso_first.cost_eur) > common
