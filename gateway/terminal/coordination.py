@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from gateway.flexibility.coordination_result import CoordinationFile, SchemeRecord
+from gateway.flexibility.coordination_result import BuyerRecord, CoordinationFile, SchemeRecord
 from gateway.terminal.console import escape, new_table, print_rest
 
 _SHOWN = 12  # activations and overloads that are shown
 
 
 def show_comparison(content: CoordinationFile, console: Console) -> None:
-    """Print a row for each scheme."""
+    """Print a row for each scheme: who pays, what is activated for whom, and what remains."""
     names = list(dict.fromkeys(b.buyer for s in content.schemes for b in s.buyers))
-    numbers = ["cost\nEUR/h", *(f"{name}\nEUR/h" for name in names), "unserved\nMW"]
-    numbers += ["over", "price\nEUR/MWh", "told\nkB", "it.", "s"]
-    table = new_table("Schemes of coordination", ["scheme"], numbers)
+    paid = _by_scheme("Paid, EUR/h", ["all", *names])
+    active = _by_scheme("Activated, MW up / down", names)
+    rest = ["unserved\nMW", "limits\nexceeded", "price\nEUR/MWh", "told\nkB", "exchanges", "s"]
+    other = _by_scheme("In the AC power flow, at interfaces, between operators", rest)
     for each in content.schemes:
-        pays = {buyer.buyer: buyer.pays_eur for buyer in each.buyers}
-        table.add_row(
+        buyers = {buyer.buyer: buyer for buyer in each.buyers}
+        pays = (buyers[name].pays_eur if name in buyers else "-" for name in names)
+        paid.add_row(Text(_name(each)), each.cost_eur, *pays)
+        power = (_up_down(buyers[name]) if name in buyers else "-" for name in names)
+        active.add_row(Text(_name(each)), *power)
+        other.add_row(
             Text(_name(each)),
-            each.cost_eur,
-            *(pays.get(name, "-") for name in names),
             f"{each.unserved_mw:.3f}",
             str(len(each.overloads)),
             _prices(each),
@@ -30,12 +36,24 @@ def show_comparison(content: CoordinationFile, console: Console) -> None:
             str(each.iterations),
             f"{each.seconds:.1f}",
         )
-    console.print(table)
+    for table in (paid, active, other):
+        console.print(table)
     for each in content.schemes:
         if each.overloads:
             worst = each.overloads[0]
             sentence = f"{_name(each)}: {worst.element} at {worst.value:.4f} of {worst.limit:.4f}"
             console.print(f"  {escape(sentence)} {worst.unit}", soft_wrap=True)
+
+
+def _by_scheme(title: str, numbers: Sequence[str]) -> Table:
+    """Return a table whose first column, the scheme, is not cut."""
+    table = new_table(title, ["scheme"], numbers)
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _up_down(buyer: BuyerRecord) -> str:
+    return f"{buyer.upward_mw:.2f} / {buyer.downward_mw:.2f}"
 
 
 def show_scheme(content: CoordinationFile, console: Console) -> None:

@@ -133,6 +133,13 @@ def test_what_is_delivered_is_what_pandapower_finds_at_the_interface() -> None:
     assert result.unserved_mw == pytest.approx(0.0, abs=2e-6)
 
 
+def test_what_parties_buy_does_not_serve_the_tso() -> None:
+    result = outcome(Scheme.DISTRIBUTED)
+    assert result.plan.portfolios == pytest.approx([1.0])
+    assert result.delivered_mw == pytest.approx(1.0, abs=1e-4)
+    assert result.unserved_mw == pytest.approx(5.0, abs=1e-4)
+
+
 def test_schemes_that_see_the_networks_keep_their_limits() -> None:
     before = {each.element for each in model().overloads(model().base)}
     assert {"middle line:0 from", "top line:0 from"} <= before

@@ -11,6 +11,7 @@ from coordination_cases import random_problem
 from coordination_oracle import cost_of, least_cost, least_cost_at
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from presence import there
 
 from doe_allocation.coordination.area import (
     all_offers,
@@ -67,6 +68,42 @@ def test_raising_a_need_never_lowers_cost(seed: int, first: float, second: float
     ):
         before = cost(small, scheme)
         assert cost(large, scheme) >= before - 10.0 * NEARLY * max(abs(before), 100.0)
+
+
+@FEW
+@given(SEEDS, st.floats(0.0, 1.0))
+def test_a_linear_market_is_the_same_around_any_operating_point(seed: int, part: float) -> None:
+    problem = random_problem(seed)
+    at = part * problem.market.sizes
+    moved = replace(
+        problem,
+        at=at,
+        rows=replace(problem.rows, value=problem.rows.value + problem.rows.A @ at),
+        active=problem.active + problem.by_active @ at,
+        reactive=problem.reactive + problem.by_reactive @ at,
+    )
+    blind = {
+        Scheme.CENTRALISED,
+        Scheme.DSO_MANAGED,
+        Scheme.HYBRID,
+    }  # they learn from what is measured
+    for scheme in set(SCHEMES) - blind:
+        plan = SCHEMES[scheme](moved, Priority.COMMON)
+        expected = cost(problem, scheme)
+        room = 1e-5 * max(abs(expected), 100.0)
+        assert cost_of(problem, plan.activated) == pytest.approx(expected, abs=room), scheme
+
+
+@FEW
+@given(SEEDS)
+def test_peers_never_worsen_a_limit(seed: int) -> None:
+    problem = random_problem(seed)
+    parties = (Portfolio("one", 2_500_000, 95.0), Portfolio("two", 900_000, 60.0))
+    problem = replace(problem, market=replace(problem.market, portfolios=parties))
+    plan, rows = SCHEMES[Scheme.DISTRIBUTED](problem, Priority.COMMON), problem.rows
+    value = rows.value + rows.A @ plan.activated
+    assert (value <= np.maximum(rows.high, rows.value) + 1e-6).all()
+    assert (value >= np.minimum(rows.low, rows.value) - 1e-6).all()
 
 
 @FEW
@@ -142,4 +179,4 @@ def test_a_redispatch_keeps_the_power_that_was_agreed(seed: int) -> None:
     plan = SCHEMES[Scheme.TWO_STAGE](problem, Priority.COMMON)
     out = np.concatenate([problem.by_active, problem.by_reactive]) @ plan.activated
     start = np.concatenate([problem.active, problem.reactive])
-    np.testing.assert_allclose(start + out, plan.targets, atol=5e-6)
+    np.testing.assert_allclose(start + out, there(plan.targets), atol=5e-6)

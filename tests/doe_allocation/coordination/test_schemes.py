@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 import pytest
 from coordination_cases import by_hand
 from coordination_oracle import least_cost, unserved
+from presence import there
 
+from doe_allocation.coordination.area import validated_limits
 from doe_allocation.coordination.coordination import SCHEMES, Scheme
 from doe_allocation.coordination.messages import told
 from doe_allocation.coordination.plan import Plan, Priority
-from doe_allocation.coordination.problem import Portfolio
+from doe_allocation.coordination.problem import Linearised, Portfolio
 from doe_allocation.coordination.settlement import awards, balances
 
 
@@ -56,7 +59,7 @@ def test_two_stages_come_to_the_common_optimum_and_keep_what_was_agreed() -> Non
     problem, plan = by_hand(), run(Scheme.TWO_STAGE)
     assert problem.market.prices @ plan.activated == pytest.approx(316.0, abs=1e-4)
     out = np.concatenate([problem.by_active, problem.by_reactive]) @ plan.activated
-    np.testing.assert_allclose(out, plan.targets, atol=2e-6)
+    np.testing.assert_allclose(out, there(plan.targets), atol=2e-6)
     ends = {(each.reactive, each.high): each.point for each in plan.ends}
     # 10 MW down, and 2 MW up a, with Mvar and without down, beside 5 MW of up b less the 2 of a.
     assert ends[False, False].active == pytest.approx(-10.0, abs=1e-6)
@@ -107,6 +110,38 @@ def test_prices_at_the_interface_are_those_of_the_marginal_plant() -> None:
     assert np.isnan(run(Scheme.LOCAL_ONLY).prices).all()
 
 
+def narrow(*portfolios: Portfolio) -> Linearised:
+    """Return the case with 1.9 on the TSO's line: of 8 MW it carries 7.8."""
+    problem = by_hand(8, *portfolios)
+    return replace(problem, rows=replace(problem.rows, high=np.array([10.0, 1.9])))
+
+
+def test_a_full_line_of_the_tso_is_in_the_price_at_the_interface() -> None:
+    for scheme in (Scheme.COMMON, Scheme.COMMON_DECENTRALISED):
+        plan = SCHEMES[scheme](narrow(), Priority.COMMON)
+        np.testing.assert_allclose(plan.activated, [2.8, 0, 0, 4, 5], atol=1e-6)
+        # 0.2 MW stay unserved at 500. The plant at 50 loads the line by 0.5: its price is 900. What
+        # leaves the DSO loads it by 0.1.
+        np.testing.assert_allclose(plan.prices, [410.0, 0.0], atol=1e-4)
+
+
+def test_a_party_that_pays_more_than_the_price_cap_is_served_first() -> None:
+    plan = SCHEMES[Scheme.INTEGRATED](
+        narrow(Portfolio("trader", 3_000_000, 600.0)), Priority.COMMON
+    )
+    assert plan.portfolios == pytest.approx([3.0])
+    # A MW of up b is worth 500 to the trader and the TSO, who get 3 and 4.8 MW, and costs the TSO
+    # 90 on its line.
+    assert plan.bought["trader"][4] == pytest.approx(5.0 * (500 * 3.0 / 7.8) / (500 - 90))
+
+
+def test_rounding_sells_no_watt_beyond_an_offer() -> None:
+    (offer, *_) = by_hand().market.offers
+    bought = {"tso": np.array([12.0000004]), "dso": np.array([8.0000003])}
+    made = awards([offer], bought)
+    assert {each.buyer: each.power_w for each in made} == {"tso": 12_000_000, "dso": 8_000_000}
+
+
 def test_a_common_clearing_tells_networks_and_the_others_do_not() -> None:
     subjects = {s: {each.subject for each in told(run(s).messages)} for s in Scheme}
     assert "network limits" in subjects[Scheme.COMMON]
@@ -122,6 +157,13 @@ def test_a_common_clearing_tells_networks_and_the_others_do_not() -> None:
 def test_a_message_has_the_size_of_its_json() -> None:
     (message,) = run(Scheme.SHARED_BALANCING).messages
     assert message.size == len('{"active_mw":0.0}')
+
+
+def test_a_dso_validates_up_to_the_validated_loading_and_no_limit_below_what_flows() -> None:
+    problem = by_hand()
+    for relief, most in ((0.0, 12.0), (2.2, 9.8), (3.0, 9.5)):  # 12 MW less the relief, of 10 MW
+        power = np.array([0.0, 0.0, relief, 0.0, 0.0])
+        assert validated_limits(problem, 0, power)[1][0] == pytest.approx(most)
 
 
 def test_the_optimum_by_hand_is_the_oracles() -> None:

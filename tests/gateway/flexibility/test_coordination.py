@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandapower as pp
 import pytest
 from command_line import run
 from hierarchy_cases import write
 from pictures import saved_figures, words
 
-from doe_allocation.coordination.coordination import WITH_PRIORITY, Scheme
+from doe_allocation.coordination.ac_model import AcModel, OperatingPoint
+from doe_allocation.coordination.coordination import WITH_PRIORITY, Scheme, coordinate
 from doe_allocation.coordination.plan import Priority
+from doe_allocation.hierarchy.joint_model.newton import SIGNS, settings
 from gateway.flexibility.coordination import run_schemes
 from gateway.flexibility.coordination_case import coordination_path, load_coordination_case
 from gateway.flexibility.coordination_result import CoordinationFile, SchemeRecord
@@ -194,6 +198,9 @@ def test_the_shipped_case_shows_what_schemes_differ_in() -> None:
     for name, cost in SHIPPED.items():
         assert float(by_name[name].cost_eur) == pytest.approx(cost, rel=1e-3), name
         assert by_name[name].settled, name
+    # The upper operator keeps the band at an interface.
+    before = {each.element: each.operator for each in result.overloads_before}
+    assert before["hamlet load:6"] == "rural"
     common = float(by_name["common"].cost_eur)
     dso_first = next(e for e in result.schemes if (e.scheme, e.priority) == ("common", "dso"))
     assert float(dso_first.cost_eur) > common
@@ -217,3 +224,22 @@ def test_the_shipped_case_shows_what_schemes_differ_in() -> None:
     assert told["shared-balancing"] < told["common-decentralised"] < told["common"] / 10
     assert not any(end.overloads for end in by_name["two-stage"].ends)
     assert len(by_name["two-stage"].ends) == 8
+    assert_pandapower_agrees(case.model, coordinate(case.model, Scheme.COMMON).point)
+
+
+def assert_pandapower_agrees(model: AcModel, point: OperatingPoint) -> None:
+    """Compare all voltages with pandapower's own power flow, and with their limits."""
+    flow = model.flow
+    net, power = flow.net, point.power * flow.base_w / 1e6
+    for (member, _, row), own in zip(flow.joined.customers(), power.tolist(), strict=True):
+        sign = SIGNS[member.customer_table]
+        net[member.customer_table].loc[row, ["p_mw", "q_mvar"]] = sign * own.real, sign * own.imag
+    grids = net.ext_grid.index[net.ext_grid.in_service.astype(bool)]
+    net.ext_grid.loc[grids[0], "vm_pu"] = 1.03
+    pp.runpp(net, **settings(flow.joined))
+    buses = net.bus.index[net.bus.in_service.astype(bool)]
+    found = net.res_bus.vm_pu[buses].to_numpy()
+    expected = np.abs(point.state.voltage)[flow.node_of[buses.to_numpy(dtype=int)]]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    for bus, voltage in zip(buses, found.tolist(), strict=True):
+        assert voltage <= flow.joined.owner(bus).voltage_limits.maximum_pu + 1e-6

@@ -89,8 +89,8 @@ def random_problem(seed: int, *, need_mw: float = 6.0, tso_rows: int = 2) -> Lin
     made = market(offers, np.array(change), int(need_mw * 1e6), areas=areas)
     m, o = len(areas), len(offers)
     inside = made.area == np.arange(m)[:, None]
-    size = rng.uniform(0.9, 1.1, (m, o))
-    active = np.where(inside, size * made.change.real, 0.0)
+    passed = rng.uniform(0.9, 1.1, (m, o))
+    active = np.where(inside, passed * made.change.real, 0.0)
     reactive_out = np.where(inside, rng.uniform(0.8, 1.2, (m, o)) * made.change.imag, 0.0)
     A, owner = [], []
     for area in range(m):
@@ -105,7 +105,7 @@ def random_problem(seed: int, *, need_mw: float = 6.0, tso_rows: int = 2) -> Lin
     r = len(A)
     value = rng.normal(size=r)
     high = value + rng.uniform(-0.5, 3.0, r)
-    low = np.where(rng.random(r) < 0.5, -np.inf, high - rng.uniform(4.0, 9.0, r))
+    low = np.where(rng.random(r) < 0.5, -np.inf, high - rng.uniform(2.0, 9.0, r))
     rows = LimitRows(
         tuple(f"row {k}" for k in range(r)),
         np.array(owner),
