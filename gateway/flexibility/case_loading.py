@@ -10,13 +10,12 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
-from pydantic import ValidationError
 
 from doe_allocation.procurement.choices import FlexDirection
 from doe_allocation.procurement.problem import FlexOffer, ProcurementProblem
 from gateway.flexibility.case_schema import FlexOfferEntry, ProcurementCaseFile, ResourceEntry
-from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
-from gateway.formats.input_files import named_file, shown_name
+from gateway.formats.faults import InputFaults
+from gateway.formats.input_files import named_file, parsed_json, read_bytes, shown_name
 from security_check.arrays import FloatArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers.branch_table import (
@@ -159,12 +158,7 @@ def load_cases(path: Path) -> LoadedCases:
     InputFaults
         With every fault of the file.
     """
-    source = shown_name(path)
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise unreadable(source, error) from None
-    return read_cases(text, source)
+    return read_cases(read_bytes(path), shown_name(path))
 
 
 def read_cases(text: bytes, source: str) -> LoadedCases:
@@ -175,12 +169,7 @@ def read_cases(text: bytes, source: str) -> LoadedCases:
     InputFaults
         With every fault of the text.
     """
-    try:
-        content = ProcurementCaseFile.model_validate_json(text)
-    except ValidationError as error:
-        raise InputFaults(source, sentences(error)) from None
-    if repeated := repeated_entries(text):
-        raise InputFaults(source, repeated)
+    content = parsed_json(ProcurementCaseFile, text, source)
     faults = [*_limit_faults(content), *_resource_faults(content)]
     offers = _offers(content)
     faults += _offer_faults(content, offers)

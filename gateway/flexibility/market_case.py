@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.flex_order import FlexOrder
@@ -18,8 +17,8 @@ from gateway.flexibility.market_schema import (
     OfferEntry,
     RequestEntry,
 )
-from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
-from gateway.formats.input_files import shown_name
+from gateway.formats.faults import InputFaults
+from gateway.formats.input_files import parsed_json, read_bytes, shown_name
 from gateway.formats.linear.entries import MW, SetPoint, set_points_of
 from gateway.formats.linear.networks import (
     branch_faults,
@@ -73,12 +72,7 @@ def load_market_case(path: Path) -> FlexMarketCase:
     InputFaults
         With every fault of the file.
     """
-    source = shown_name(path)
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise unreadable(source, error) from None
-    return read_market_case(text, source)
+    return read_market_case(read_bytes(path), shown_name(path))
 
 
 def read_market_case(text: bytes, source: str) -> FlexMarketCase:
@@ -89,11 +83,8 @@ def read_market_case(text: bytes, source: str) -> FlexMarketCase:
     InputFaults
         With every fault of the text.
     """
-    try:
-        content = FlexMarketCaseFile.model_validate_json(text)
-    except ValidationError as error:
-        raise InputFaults(source, sentences(error)) from None
-    faults = list(repeated_entries(text))
+    content = parsed_json(FlexMarketCaseFile, text, source)
+    faults: list[Fault] = []
     network: LinearNetwork | None = None
     try:
         network = _network(content)

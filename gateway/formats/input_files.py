@@ -7,10 +7,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from gateway.formats.faults import InputFaults, unreadable
+from pydantic import BaseModel, ValidationError
+
+from gateway.formats.faults import InputFaults, repeated_entries, sentences, unreadable
 from security_check.errors import Fault
+
+RecordT = TypeVar("RecordT", bound=BaseModel)
 
 _SEPARATORS = re.compile(r"[\s=\"'()\[\]{},]+")  # between the words of an OpenDSS file
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'|\(([^)]*)\)|\[([^\]]*)\]|\{([^}]*)\}")
@@ -70,6 +74,31 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputFaults(shown_name(path), [Fault("file", "it is not UTF-8 text")]) from None
     except tomllib.TOMLDecodeError as error:
         raise InputFaults(shown_name(path), [Fault("file", f"it is not TOML: {error}")]) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; raises :class:`InputFaults` when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(shown_name(path), error) from None
+
+
+def parsed_json(form: type[RecordT], text: bytes, source: str) -> RecordT:
+    """Return the record of a JSON text, in which no object gives a name twice.
+
+    Raises
+    ------
+    InputFaults
+        With every fault of the text; ``source`` names it.
+    """
+    try:
+        content = form.model_validate_json(text)
+    except ValidationError as error:
+        raise InputFaults(source, sentences(error)) from None
+    if repeated := repeated_entries(text):
+        raise InputFaults(source, repeated)
+    return content
 
 
 def files_named_by(path: Path) -> list[Path]:
