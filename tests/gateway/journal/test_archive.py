@@ -276,8 +276,7 @@ async def test_a_process_killed_at_any_moment_loses_and_doubles_nothing(tmp_path
         moved = len(list(read_lines(path)))
         left = await in_redis(server.url, "a")
         assert moved > 1300
-        assert left
-        assert left[0] <= moved + 1
+        assert not left or left[0] <= moved + 1  # all are moved where the kill came after it
 
 
 # -- in the service and the commands -------------------------------------------------------------

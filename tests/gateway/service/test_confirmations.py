@@ -19,6 +19,7 @@ from gateway.service.periodic import PeriodicMessages
 from gateway.service.settings import ServiceSettings
 
 SHIPPED = ServiceSettings()
+GATE_S = 18.0  # the loop comes round in between: a device keeps to final envelopes only
 LASTS_S = 1_100  # several times HOLDS, and the last minute of a confirmation
 
 
@@ -41,7 +42,8 @@ class Day:
         for k in range(-(-LASTS_S // self.length_s)):
             start_s = self.first_s + k * self.length_s
             start, end = at(start_s), at(start_s + self.length_s)
-            session = OpenSession(start, end, start, OPENING.interface_limits)
+            gate = start - timedelta(seconds=GATE_S)
+            session = OpenSession(start, end, gate, OPENING.interface_limits)
             found.append((max(0.0, start_s - self.ahead_s), session))
         return found
 
@@ -50,8 +52,8 @@ DAYS = st.builds(
     Day,
     points=st.sampled_from([1, 2, 7, 41]),
     length_s=st.sampled_from([60, 300, 900, 3600]),
-    first_s=st.integers(1, 700),
-    ahead_s=st.integers(20, 4_000),
+    first_s=st.integers(20, 700),
+    ahead_s=st.integers(40, 4_000),
     steps_s=st.lists(st.sampled_from([0.05, 0.4, 1.0, 3.0, 17.0]), min_size=3, max_size=6).map(
         tuple
     ),
