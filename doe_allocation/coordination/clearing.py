@@ -123,7 +123,7 @@ def shares(problem: Linearised, cleared: Cleared) -> dict[str, FloatArray]:
     worth = {market.tso: own + balance * (cleared.served / total if total > 0.0 else 1.0), **worth}
     kept = {name: np.maximum(each, 0.0) for name, each in worth.items()}
     sums = np.sum(list(kept.values()), axis=0)
-    nobody = sums <= 0.0
-    parts = {name: each / np.where(nobody, 1.0, sums) for name, each in kept.items()}
-    parts[market.tso] = np.where(nobody, 1.0, parts[market.tso])
+    unused = sums <= 0.0
+    parts = {name: each / np.where(unused, 1.0, sums) for name, each in kept.items()}
+    parts[market.tso] = np.where(unused, 1.0, parts[market.tso])
     return parts

@@ -136,7 +136,7 @@ class Outcome:
 
     @property
     def balances(self) -> dict[str, Decimal]:
-        """What everybody receives or, negative, pays, EUR for an hour."""
+        """What each party receives or, negative, pays, EUR for an hour."""
         return balances(self.awards)
 
 

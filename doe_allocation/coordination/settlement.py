@@ -71,7 +71,7 @@ def activated(offers: Sequence[Offer], given: Sequence[Award]) -> FloatArray:
 
 
 def balances(given: Sequence[Award]) -> dict[str, Decimal]:
-    """Return what everybody receives, negative what it pays, EUR; all add up to 0."""
+    """Return what each party receives, negative what it pays, EUR; all add up to 0."""
     found: dict[str, Decimal] = {}
     for each in given:
         for name, amount in ((each.buyer, -each.amount), (each.offer.provider, each.amount)):

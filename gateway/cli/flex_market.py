@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from exchange.flexibility.flex_order import Matching
 from gateway.cli.app import JsonOption, OutputOption, app, deliver, kept
 from gateway.terminal.console import NOT_SECURE, err, out
-
-
-class MatchingName(StrEnum):
-    """How orders are matched."""
-
-    WELFARE = "welfare"
-    PAIRWISE = "pairwise"
-
 
 CaseArgument = Annotated[
     str,
@@ -27,7 +19,7 @@ CaseArgument = Annotated[
     ),
 ]
 MatchingOption = Annotated[
-    MatchingName,
+    Matching,
     typer.Option(help="At each order what brings the most welfare, or pairs by price and time."),
 ]
 
@@ -37,7 +29,7 @@ def flex_market(
     file: CaseArgument,
     output: OutputOption = None,
     json: JsonOption = False,
-    matching: MatchingOption = MatchingName.WELFARE,
+    matching: MatchingOption = Matching.WELFARE,
 ) -> None:
     """Match offers of flexibility to requests, one by one, within the network's limits.
 
@@ -45,11 +37,11 @@ def flex_market(
     """
     with err.status("Matching ..."):
         from gateway.flexibility.case_loading import case_path
-        from gateway.flexibility.flex_market import Matching, run_flex_market
+        from gateway.flexibility.flex_market import run_flex_market
         from gateway.flexibility.market_case import load_market_case
         from gateway.terminal.flex_market import show_flex_market
 
-        result = run_flex_market(load_market_case(case_path(file)), Matching(matching))
+        result = run_flex_market(load_market_case(case_path(file)), matching)
     if not deliver(result, output, json):
         show_flex_market(result, out)
     if any(each.overloaded for each in result.flows):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
-from enum import StrEnum
 
 import numpy as np
 
 from doe_allocation.procurement.choices import FlexDirection
-from exchange.flexibility.flex_order import FlexMatch, FlexOrder
+from exchange.flexibility.flex_order import FlexMatch, FlexOrder, Matching
 from exchange.flexibility.flexibility_market import FlexibilityMarket, PairwiseMarket
 from exchange.flexibility.robust_flows import ROUNDING_W, RobustFlows
 from exchange.flexibility.welfare_market import WelfareMarket
@@ -22,14 +22,6 @@ from gateway.flexibility.market_result import (
     FlexRestRecord,
 )
 from gateway.formats.linear.entries import MW
-
-
-class Matching(StrEnum):
-    """How orders are matched."""
-
-    WELFARE = "welfare"
-    PAIRWISE = "pairwise"
-
 
 _MARKETS: dict[Matching, type[FlexibilityMarket]] = {
     Matching.WELFARE: WelfareMarket,
@@ -90,19 +82,7 @@ def run_flex_market(case: FlexMarketCase, matching: Matching) -> FlexMarketFile:
 
 def _copies(case: FlexMarketCase) -> list[FlexOrder]:
     """Return fresh orders: a market changes what is left of them."""
-    return [
-        FlexOrder(
-            each.order_id,
-            each.side,
-            each.limit_price_ticks,
-            each.remaining_w,
-            bus=each.bus,
-            direction=each.direction,
-            interval=each.interval,
-            conditional=each.conditional,
-        )
-        for each in case.orders
-    ]
+    return [replace(each) for each in case.orders]
 
 
 def _optimum(case: FlexMarketCase) -> int:

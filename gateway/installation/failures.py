@@ -1,8 +1,8 @@
 """Which failures of areas end the process that serves them.
 
-An area that fails is started anew, without end, and stops no other.  The process ends only where
-that can help nobody: when no area has ever run, which is a wrong configuration, or when each has
-failed by an error that starting anew cannot mend.
+An area that fails is started anew, without end, and stops no other.  The process ends only where a
+new start helps no area: when no area has ever run, which is a wrong configuration, or when each
+has failed by an error that starting anew cannot mend.
 """
 
 from __future__ import annotations

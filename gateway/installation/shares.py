@@ -177,6 +177,6 @@ class Turns:
             self._awaited[area] = (plan.get(area), since if is_same else moment)
 
     def _is_quiet(self, moment: float) -> bool:
-        """Return whether every area has an owner, but for those that nobody can serve."""
+        """Return whether every area has an owner, but for those that no process can serve."""
         patience_s = _GIVEN_UP_AFTER * self._patience_s
         return all(moment - since > patience_s for since in self._free_since.values())

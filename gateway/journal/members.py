@@ -25,7 +25,7 @@ class AreaSeen:
     Parameters
     ----------
     owner
-        Who holds its lease, ``None`` if nobody does.
+        Who holds its lease, ``None`` if no process does.
     last, published
         Its last entry, and the last whose messages the broker is known to have.
     """

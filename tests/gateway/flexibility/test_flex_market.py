@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from linear_markets import random_market
 from typer.testing import CliRunner
 
+from exchange.flexibility.flex_order import Matching
 from gateway.cli.main import app
 from gateway.flexibility.case_loading import case_path
-from gateway.flexibility.flex_market import Matching, run_flex_market
+from gateway.flexibility.flex_market import run_flex_market
 from gateway.flexibility.market_case import load_market_case, read_market_case
 from gateway.flexibility.market_result import FlexMarketFile
 from gateway.formats.faults import InputFaults
