@@ -25,7 +25,7 @@ from security_check.checking.explanations import (
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.secants import secants
 from security_check.checking.tracked_rows import RowTracker, TrackedBox
-from security_check.checking.verdict import Explanation, LimitChange, Verdict
+from security_check.checking.verdict import Explanation, LimitChange, Verdict, changed_limits
 from security_check.errors import InsecureError
 from security_check.model.envelope import Direction, EnvelopeSet
 from security_check.worst_case.packing_rows import PackingRows
@@ -205,7 +205,7 @@ class SecurityCheck:
         ValueError
             When a limit would become negative; names it.
         """
-        u = self._changed(changes) / self._base_w
+        u = changed_limits(self._limits_w, changes, self._column) / self._base_w
         tracked = self._tracker.look(self._tracked, u)
         verdict = verdict_of(self._robust, tracked.near, u)
         if verdict.secure:
@@ -227,24 +227,12 @@ class SecurityCheck:
             if not verdict.secure:
                 raise InsecureError(verdict.element, str(verdict))
         assert self._confirmed is not None
-        self._limits_w = self._changed(changes)
+        self._limits_w = changed_limits(self._limits_w, changes, self._column)
         self._u = self._limits_w / self._base_w
         self._bottlenecks, self._fairness_gap = (), None
         self.verdict = self._confirmed.verdict
         self._adopt(self._confirmed.tracked)
         self._confirmed = None
-
-    def _changed(self, changes: Sequence[LimitChange]) -> IntArray:
-        limits = self._limits_w.copy()
-        for change in changes:
-            column = self._column(change.direction, change.connection_point)
-            limits[column] += change.change_w
-            if limits[column] < 0:
-                raise ValueError(
-                    f"{change.connection_point}: a change of {change.change_w} W would make its "
-                    f"{change.direction} limit {limits[column]} W"
-                )
-        return limits
 
     def explain(self, element: str) -> str:
         """Return a sentence on the worst case of an element near its limit.

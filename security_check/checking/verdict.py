@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from security_check.arrays import IntArray
 from security_check.model.envelope import Direction
 from security_check.operating_range.operating_point import OperatingPoint
 
@@ -30,6 +32,28 @@ class LimitChange:
     connection_point: str
     direction: Direction
     change_w: int
+
+
+def changed_limits(
+    limits_w: IntArray, changes: Iterable[LimitChange], column: Callable[[Direction, str], int]
+) -> IntArray:
+    """Return limits, shape (2 c,) watts, after changes; ``column`` finds that of a point.
+
+    Raises
+    ------
+    ValueError
+        When a limit would be below zero.
+    """
+    limits = limits_w.copy()
+    for change in changes:
+        place = column(change.direction, change.connection_point)
+        limits[place] += change.change_w
+        if limits[place] < 0:
+            raise ValueError(
+                f"{change.connection_point}: a change of {change.change_w} W would make its "
+                f"{change.direction} limit {limits[place]} W"
+            )
+    return limits
 
 
 @dataclass(frozen=True, slots=True)

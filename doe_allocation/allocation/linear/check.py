@@ -11,7 +11,7 @@ import numpy as np
 from doe_allocation.allocation.linear.flow_rows import NOTHING, FlowRows
 from security_check.arrays import IntArray
 from security_check.checking.linear_rows import LinearRows
-from security_check.checking.verdict import Explanation, LimitChange, Verdict
+from security_check.checking.verdict import Explanation, LimitChange, Verdict, changed_limits
 from security_check.errors import InsecureError
 from security_check.model.envelope import Direction, EnvelopeSet
 from security_check.verification.monotonicity import ProofStatus
@@ -106,7 +106,7 @@ class LinearCheck:
         ValueError
             When a limit would become negative; names it.
         """
-        return self._rows.verdict(self._changed(changes))
+        return self._rows.verdict(changed_limits(self._limits_w, changes, self._column))
 
     def commit(self, changes: Sequence[LimitChange]) -> None:
         """Put a change into force.
@@ -116,23 +116,11 @@ class LinearCheck:
         InsecureError
             When it is not secure; nothing has changed then.
         """
-        limits_w = self._changed(changes)
+        limits_w = changed_limits(self._limits_w, changes, self._column)
         verdict = self._rows.verdict(limits_w)
         self._refuse(verdict, limits_w)
         self._bottlenecks, self._fairness_gap = (), None
         self._take(limits_w, verdict)
-
-    def _changed(self, changes: Sequence[LimitChange]) -> IntArray:
-        limits_w = self._limits_w.copy()
-        for change in changes:
-            column = self._column(change.direction, change.connection_point)
-            limits_w[column] += change.change_w
-            if limits_w[column] < 0:
-                raise ValueError(
-                    f"{change.connection_point}: a change of {change.change_w} W would make its "
-                    f"{change.direction} limit {limits_w[column]} W"
-                )
-        return limits_w
 
     def explain(self, element: str) -> str:
         """Return a sentence on the worst flow of an element and the powers there.
