@@ -17,6 +17,7 @@ import ast
 import copy
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -203,13 +204,14 @@ def chosen(count: int, seed: int, only: str) -> list[Mutant]:
     return random.Random(seed).sample(every, min(count, len(every)))
 
 
-def survives(mutant: Mutant, place: Path, lines: TestsOfLines) -> bool:
-    """Return whether the tests pass with a mutant, in a copy of the project."""
+def killer_of(mutant: Mutant, place: Path, lines: TestsOfLines) -> str:
+    """Return which test fails with a mutant, in a copy of the project; "" if all pass."""
     path = place / mutant.path
     kept = path.read_text(encoding="utf-8")
     path.write_text(mutant.text(), encoding="utf-8")
     try:
-        return all(_passes(tests, place, at_most_s) for tests, at_most_s in _in_turn(mutant, lines))
+        runs = (_failed(tests, place, at_most_s) for tests, at_most_s in _in_turn(mutant, lines))
+        return next(filter(None, runs), "")
     finally:
         path.write_text(kept, encoding="utf-8")
 
@@ -230,30 +232,36 @@ def _in_turn(mutant: Mutant, lines: TestsOfLines) -> Iterator[tuple[list[str], f
         yield from (([test], ROOM_S) for test in tests_of(mutant.path))
 
 
-def _passes(tests: list[str], place: Path, at_most_s: float) -> bool:
+def _failed(tests: list[str], place: Path, at_most_s: float) -> str:
+    """Return the first test that fails, or why no test did it; "" if all pass."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-n0", *FAST, *tests],
             cwd=place,
             env=environment(place),
             capture_output=True,
+            text=True,
             timeout=at_most_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+        return f"time: {at_most_s:.0f} s"
+    if done.returncode == 0:
+        return ""
+    said = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
+    return said[1] if said else f"pytest's exit {done.returncode}"
 
 
 def main() -> int:
     """Try mutants, print the survivors and the parts that died; 1 if fewer than 90 % did."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=300, help="mutants to try")
+    parser.add_argument("--after", type=int, default=0, help="of these, tried by an earlier run")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
     parser.add_argument("--only", default="", help="a room or file, e.g. gateway/service")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    mutants = chosen(arguments.count, arguments.seed, arguments.only)
+    mutants = chosen(arguments.count, arguments.seed, arguments.only)[arguments.after :]
     lines = read_or_make(arguments.workers)
     died, tried = Counter[str](), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
@@ -264,20 +272,20 @@ def main() -> int:
             shutil.copytree(ROOT, place, ignore=ignored)
             places.put(place)
 
-        def attempt(mutant: Mutant) -> bool:
+        def attempt(mutant: Mutant) -> str:
             place = places.get()
             try:
-                return survives(mutant, place, lines)
+                return killer_of(mutant, place, lines)
             finally:
                 places.put(place)
 
         with ThreadPoolExecutor(arguments.workers) as pool:
-            for mutant, alive in zip(mutants, pool.map(attempt, mutants), strict=True):
+            for mutant, killer in zip(mutants, pool.map(attempt, mutants), strict=True):
                 room = mutant.path.rpartition("/")[0]
                 tried[room] += 1
-                died[room] += not alive
-                said = "SURVIVED" if alive else "died    "
-                print(f"{said}  {mutant.name}  (line {mutant.line})", flush=True)
+                died[room] += bool(killer)
+                said = f"died      {killer}:" if killer else "SURVIVED "
+                print(f"{said} {mutant.name}  (line {mutant.line})", flush=True)
     for room in sorted(tried):
         print(f"{room}: {died[room]} of {tried[room]} died")
     print(f"in all: {died.total()} of {tried.total()} died")
