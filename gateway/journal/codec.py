@@ -140,21 +140,29 @@ def _in_utc(value: Any) -> Any:
 
     pydantic's own UTC is equal to it, but prints differently, and digests are made of print.
     """
-    for name in _TIME_FIELDS[type(value)]:
+    times, part, parts = _PLACES_OF_TIMES[type(value)]
+    for name in times:
         time = getattr(value, name)
         if time is not None:
             # The value is frozen, but was made above and has no other reference yet.
             object.__setattr__(value, name, time.astimezone(UTC))
-    for part in (*getattr(value, "legs", ()), *getattr(value, "fills", ())):
-        _in_utc(part)
-    if hasattr(value, "terms"):
-        _in_utc(value.terms)
+    if part is not None:
+        _in_utc(getattr(value, part))
+    if parts is not None:
+        for each in getattr(value, parts):
+            _in_utc(each)
     return value
 
 
-_TIME_FIELDS: dict[type, tuple[str, ...]] = {
-    kind: tuple(
-        name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None)
-    )
+def _places_of_times(kind: type) -> tuple[tuple[str, ...], str | None, str | None]:
+    """Return which fields of a type are times, and which hold a value, or values, with times."""
+    hints = get_type_hints(kind)
+    times = tuple(name for name, hint in hints.items() if hint in (datetime, datetime | None))
+    part = "terms" if "terms" in hints else None
+    return times, part, next((name for name in ("legs", "fills") if name in hints), None)
+
+
+_PLACES_OF_TIMES = {
+    kind: _places_of_times(kind)
     for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, OrderTerms, events.Fill)
 }

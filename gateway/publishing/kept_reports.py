@@ -1,7 +1,7 @@
 """The newest reports of each receiver, for those who missed some.
 
-They follow from the journal's entries and are in no snapshot: after a start those of the entries
-since the newest snapshot are there.
+They follow from the journal's entries and are in no snapshot: after a start those of the newest
+20,000 entries since the snapshot are there.
 """
 
 from __future__ import annotations

@@ -61,19 +61,35 @@ _CONTROLS: dict[type[Event], str] = {
 class ParticipantReport:
     """A report before it has its number: receiver, form and entries.
 
-    ``receiver`` is a participant, ``"tso"``, ``"operator"`` or ``"metering"``.
+    Parameters
+    ----------
+    receiver
+        A participant, ``"tso"``, ``"operator"`` or ``"metering"``.
+    form
+        The message.
+    entries
+        What it says, beside what ``source`` says under names of the form.
+    source
+        An event or a part of one.
     """
 
     receiver: str
     form: type[reports.Report]
     entries: dict[str, Any]
+    source: object | None = None
 
     @classmethod
     def of(
         cls, receiver: str, form: type[reports.Report], source: object, **entries: Any
     ) -> ParticipantReport:
         """Return a report of what ``source`` says under the names of the form, and ``entries``."""
-        return cls(receiver, form, form.entries_of(source, **entries))
+        return cls(receiver, form, entries, source)
+
+    def content(self) -> dict[str, Any]:
+        """Return all that it says."""
+        if self.source is None:
+            return self.entries
+        return self.form.entries_of(self.source, **self.entries)
 
 
 class ParticipantReports:

@@ -85,8 +85,14 @@ class Publisher:
         # Topics whose retained message was removed, when; those of envelopes are not in it.
         self._cleared: dict[str, datetime] = {}
 
-    def entry(self, events: Sequence[Event], find_answer: FindAnswer) -> list[Outgoing]:
-        """Return the messages of one journal entry, in the order they must go out."""
+    def entry(
+        self, events: Sequence[Event], find_answer: FindAnswer, *, reports: bool = True
+    ) -> list[Outgoing]:
+        """Return the messages of one journal entry, in the order they must go out.
+
+        Without ``reports`` those to participants get their numbers, and are neither made nor kept:
+        for entries that were published long ago.
+        """
         if not events:
             return []
         for event in events:
@@ -99,14 +105,14 @@ class Publisher:
         depth: list[Outgoing] = []
         session_changed = False
         for event in events:
-            messages += self._addressed(event, self._reports_of(event, find_answer))
+            messages += self._addressed(event, self._reports_of(event, find_answer), reports)
             if isinstance(event, Traded):
                 tape += self._tape(event)
             session_changed |= self._session.apply(event)
             if isinstance(event, SessionOpened):
                 depth += self.books.open(event.start, event.sequence)
         positions = (self._position(point, start) for point, start in changed)
-        messages += self._addressed(events[-1], positions)
+        messages += self._addressed(events[-1], positions, reports)
         self.books.apply(events)
         for event in events:
             if isinstance(event, GateClosed):
@@ -190,8 +196,10 @@ class Publisher:
         if report is not None:
             yield report
 
-    def _addressed(self, event: Event, reports: Iterator[ParticipantReport]) -> list[Outgoing]:
-        """Give each report its receiver's next number and topic.
+    def _addressed(
+        self, event: Event, reports: Iterator[ParticipantReport], made: bool
+    ) -> list[Outgoing]:
+        """Give each report its receiver's next number and topic, and make its message.
 
         Reports to accounts of the exchange itself have no topic and are left out.
         """
@@ -201,8 +209,10 @@ class Publisher:
             if not is_identifier(receiver):
                 continue
             sequence = self._sequences[receiver] = self._sequences.get(receiver, self._skipped) + 1
+            if not made:
+                continue
             number = {"sequence": sequence, "event": event.sequence, "time": event.time}
-            payload = report.form.encode(**(report.entries | number))
+            payload = report.form.encode(**(report.content() | number))
             self.kept_reports.add(receiver, sequence, payload)
             topic = self._topics.report(receiver)
             messages.append(Outgoing(topic, payload, expires_after_s=REPORT_EXPIRY_S))

@@ -23,6 +23,9 @@ from gateway.ports import Journal, JournalEntry, Outgoing, Snapshot
 from gateway.publishing.answers import Answered, Answers
 from gateway.publishing.publisher import Publisher
 
+REPORTS_OF_ENTRIES = 20_000
+"""Published entries of which, after a start, the reports are there for those who missed some."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -97,11 +100,15 @@ class JournaledExchange:
         self.sequence += 1
         return JournalEntry(self.sequence, command, events), messages
 
-    def apply(self, entry: JournalEntry) -> list[Outgoing]:
-        """Apply an entry of the journal; return its messages."""
+    def apply(self, entry: JournalEntry, *, reports: bool = True) -> list[Outgoing]:
+        """Apply an entry of the journal; return its messages.
+
+        Without ``reports`` those to participants are only counted (:meth:`Publisher.entry`).
+        """
         self.exchange.replay(entry.events)
         self.sequence = entry.sequence
-        return self.publisher.entry(entry.events, self.exchange.state.repeated_answer)
+        find_answer = self.exchange.state.repeated_answer
+        return self.publisher.entry(entry.events, find_answer, reports=reports)
 
     def answer(self, sender: str, query: bytes, now: datetime) -> Answered:
         """Return the answer to a query, from the state as it is; nothing changes.
@@ -152,7 +159,8 @@ async def recover(
     start = core.sequence
     unpublished: list[Outgoing] = []
     async for entry in journal.read(after=start):
-        messages = core.apply(entry)
+        old = entry.sequence <= journal.published_sequence - REPORTS_OF_ENTRIES
+        messages = core.apply(entry, reports=not old)
         if entry.sequence > journal.published_sequence:
             unpublished += messages
     if _LOG.isEnabledFor(logging.INFO):  # the digest of a large state takes seconds

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -128,6 +128,31 @@ async def test_a_restored_snapshot_goes_on_to_the_same_end(version: int, name: s
         assert _different(again, core) == []
         assert unpublished == [each for k in messages if k > number for each in messages[k]]
         assert retained(again, NOON) == retained(core, NOON)
+
+
+@pytest.mark.parametrize(("version", "name"), DAYS)
+async def test_reports_of_long_published_entries_are_counted_and_not_kept(
+    version: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recovery without a snapshot ends in the same state; the newest reports are there."""
+    core, journal = _core(name), MemoryJournal()
+    journal.lines = lines_of(DATA / str(version) / f"{name}.jsonl")
+    messages = [core.apply(entry) for entry in _journal(version, name)]
+    journal.published_sequence, kept = len(messages) - 5, 20
+    monkeypatch.setattr("gateway.service.core.REPORTS_OF_ENTRIES", kept)
+    again, unpublished = await recover(FROZEN_DAYS[name].setup(), journal)
+    assert unpublished == [each for every in messages[-5:] for each in every]
+    assert again.snapshot() == core.snapshot()
+    assert _different(again, core) == []
+    newest = Counter(
+        each.topic for every in messages[-5 - kept :] for each in every if "/report/" in each.topic
+    )
+    assert newest
+    for receiver in core.publisher._sequences:
+        own = list(again.publisher.kept_reports.reports(receiver, 0))
+        assert len(own) == newest[core.publisher._topics.report(receiver)]
+        every = list(core.publisher.kept_reports.reports(receiver, 0))
+        assert own == every[len(every) - len(own) :]
 
 
 @pytest.mark.parametrize(("version", "name"), DAYS)
