@@ -165,13 +165,15 @@ class _Replace(ast.NodeTransformer):
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """Return every mutant of a file; text and annotations are left alone."""
+    """Return every mutant of a file; text, annotations and decorators of classes are left alone."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[int] = set()
     for node in ast.walk(tree):
         left_out = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         if isinstance(node, (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)):
             left_out.append(node)
+        if isinstance(node, ast.ClassDef):
+            left_out += node.decorator_list  # ``frozen`` and ``slots`` change no result
         skipped |= {id(part) for each in left_out if each is not None for part in ast.walk(each)}
     found = []
     for number, node in enumerate(ast.walk(tree)):

@@ -98,3 +98,4 @@ async def test_a_standby_begins_anew_where_old_entries_are_in_the_archive() -> N
     core = await standby.catch_up(growing, 0)
     assert core.sequence == journal.last_sequence
     assert core.exchange.digest() == (await recover(MADE, journal))[0].exchange.digest()
+    assert standby.unpublished() == []  # what is in the archive was published
