@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import BusyLoadingError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from gateway.errors import NotDurableError
@@ -77,8 +77,16 @@ class ServerFacts:
 
 
 async def ask_server(redis: Redis, keys: Sequence[str]) -> ServerFacts:
-    """Return what a server says of itself; ``keys`` are those of the journal."""
+    """Return what a server says of itself; ``keys`` are those of the journal.
+
+    Raises
+    ------
+    redis.exceptions.BusyLoadingError
+        While it reads its files: then what it says of them is not so.
+    """
     info = await redis.info()
+    if int(info.get("loading", 0)):
+        raise BusyLoadingError("it reads its files")
     settings: dict[str, str] = {}
     for name in _WANTED:
         try:

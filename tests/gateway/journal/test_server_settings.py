@@ -14,7 +14,13 @@ from journal_entries import entries, stored, write_snapshot
 from redis.asyncio import Redis
 
 from exchange.vocabulary.commands import AdvanceTime
-from gateway.errors import AccessRefusedError, JournalError, LostEntriesError, NotDurableError
+from gateway.errors import (
+    AccessRefusedError,
+    JournalError,
+    JournalUnavailableError,
+    LostEntriesError,
+    NotDurableError,
+)
 from gateway.journal.redis_journal import RedisJournal
 from gateway.journal.server_checks import Durability, ServerFacts, faults_of, warnings_of
 from gateway.journal.witness import Witness
@@ -298,3 +304,28 @@ def test_all_faults_are_named_at_once() -> None:
         role="slave", master_host="m", master_port=1, redis_version="6.2.14",
     )  # fmt: skip
     assert len(faults_of(bad)) == 3
+
+
+async def test_a_server_that_still_reads_its_files_is_not_one_without_files(tmp_path: Path) -> None:
+    """While it does, Redis says that ``appendonly`` is off: try again later, do not give up."""
+    slow = ("--appendonly", "yes", "--appendfsync", "always", "--key-load-delay", "400")
+    with RedisServer(tmp_path, *slow) as server:
+        async with RedisJournal(server.url, "area") as journal:
+            await journal.append(entries(1, 3), 0)
+            async with journal._redis.pipeline(transaction=False) as many:
+                for number in range(5_000):
+                    many.set(f"other:{number}", "x")
+                await many.execute()
+        server.kill()
+        server.start(loaded=False)  # reads them for two seconds
+        refusals = []
+        while True:
+            try:
+                async with RedisJournal(server.url, "area") as journal:
+                    read = [entry.sequence async for entry in journal.read()]
+            except JournalUnavailableError as error:
+                refusals.append(str(error))
+            else:
+                break
+        assert read == [1, 2, 3]
+        assert any("it reads its files" in each for each in refusals)

@@ -221,3 +221,14 @@ class RedisServer(_Server):
             *(binary("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1"),
             *("--dir", str(self._directory), "--save", "", *self._options),
         ]
+
+    def start(self, *, loaded: bool = True) -> None:
+        """Start it, and wait until it has read its files, if not told otherwise."""
+        super().start()
+        while loaded and b"LOADING" in self._answer_to_ping():
+            time.sleep(0.01)
+
+    def _answer_to_ping(self) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(100)
