@@ -128,6 +128,15 @@ def test_nothing_is_left_to_orders_that_fit(seed: int) -> None:
 def test_the_price_screen_changes_nothing_for_dear_orders_either(
     conditional: float, seed: int
 ) -> None:
+    compare(conditional, seed)
+
+
+def test_after_a_trade_that_a_dear_order_was_in_the_way_of_more_may_trade() -> None:
+    compare(0.0, 16562)
+
+
+def compare(conditional: float, seed: int) -> None:
+    """Compare a market day with the price screen and one in which each event is cleared."""
     screened = DearRun(seed, screening=True, conditional=conditional, oracle=False)
     solved = DearRun(seed, screening=False, conditional=conditional, oracle=False)
     screened.go(30)
