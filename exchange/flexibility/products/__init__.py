@@ -9,6 +9,7 @@ From the words to a day:
 ``obligation``      offers put in for contracts, and what is withheld
 ``sessions``        the rules of a spot session, the network, and what is left of offers and needs
 ``session_market``  offers and needs of a session as a program
+``left_over``       why something of an offer was not taken
 ``spot``            a session cleared, priced and explained
 ``network_needs``   needs found in a forecast of the network
 ``payments``        contracts, activations and penalties as entries of the ledger

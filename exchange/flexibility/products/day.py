@@ -261,7 +261,9 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
         state.sold,
         day.grid,
     )
-    told = messages.requests(day.market, needs) + messages.offers(day.market, made, day.resources)
+    lacking = [each for each in needs if any(state.sold.needed_w(each, t) for t in intervals)]
+    told = messages.requests(day.market, lacking)
+    told += messages.offers(day.market, made, day.resources)
     if rules.within_network and day.grid is not None:
         told += messages.network_room(day.market, day.grid, supply, intervals)
     cleared = clear(rules, supply, intervals)

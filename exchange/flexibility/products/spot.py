@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from exchange.flexibility.products.acceptance import accept
+from exchange.flexibility.products.left_over import LeftOver, left_over, may_serve
 from exchange.flexibility.products.session_market import (
     SessionMarket,
     Supply,
-    may_buy,
     session_market,
 )
-from exchange.flexibility.products.sessions import SpotRules, effect, overloads_w
-from exchange.flexibility.products.vocabulary import Award, Need, Pricing, SpotOffer
+from exchange.flexibility.products.sessions import SpotRules, overloads_w
+from exchange.flexibility.products.vocabulary import Award, Pricing, SpotOffer
 
 _FULL_W = 1.0  # a branch with less room than that is full
-
-
-class Unused(StrEnum):
-    """Why something of an offer was not taken."""
-
-    NO_NEED = "no_need"
-    ABOVE_CAP = "above_cap"
-    NETWORK = "network"
-    INDIVISIBLE = "indivisible"
-    NOT_NEEDED = "not_needed"
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOver:
-    """What was not taken of an offer in some intervals, why, and a sentence of the first one."""
-
-    offer: str
-    reason: Unused
-    detail: str
-    intervals: tuple[int, ...]
-    left_w: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +89,11 @@ def clear(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Cleared
                 for k, name in enumerate(network.branches)
                 if over[k] > _FULL_W
             ]
+    by_time = sorted(awards, key=lambda each: (each.interval, each.need, each.price_ticks))
     return Cleared(
-        tuple(awards),
+        tuple(by_time),
         tuple(_shortfalls(rules, supply, intervals)),
-        tuple(_left_over(rules, supply, intervals)),
+        tuple(left_over(rules, supply, intervals)),
         tuple(flows),
     )
 
@@ -185,25 +163,13 @@ def _uniform(awards: Sequence[Award], contracted: set[str]) -> list[Award]:
     ]
 
 
-def _may_serve(
-    rules: SpotRules, supply: Supply, offer: SpotOffer, need: Need, interval: int
-) -> bool:
-    """Return whether an offer could serve a need in an interval, whatever its price."""
-    return (
-        interval in offer.intervals
-        and need.wanted_w(interval) > 0
-        and may_buy(rules, supply, offer, need)
-        and effect(need, supply.resources[offer.resource], offer.direction, supply.grid) > 0.0
-    )
-
-
 def _shortfalls(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Iterator[Shortfall]:
     for need in supply.needs:
         for t in intervals:
             missing_w = supply.sold.needed_w(need, t)
             if not missing_w:
                 continue
-            offers = [each for each in supply.offers if _may_serve(rules, supply, each, need, t)]
+            offers = [each for each in supply.offers if may_serve(rules, supply, each, need, t)]
             below = [each for each in offers if each.price_ticks <= need.cap_ticks]
             offered_w = sum(each.quantity_w for each in below)
             above_w = sum(each.quantity_w for each in offers) - offered_w
@@ -214,43 +180,3 @@ def _shortfalls(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> I
                 f"{offered_w:,} W were offered at or below its highest price, {above_w:,} W above"
             )
             yield Shortfall(need.name, need.buyer, t, wanted_w, missing_w, detail)
-
-
-def _left_over(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Iterator[LeftOver]:
-    for offer in supply.offers:
-        found: dict[Unused, list[tuple[int, int, str]]] = defaultdict(list)
-        for t in offer.intervals:
-            left_w = supply.sold.left_w(offer, t)
-            if t in intervals and left_w > 0:
-                reason, detail = _why_left(rules, supply, offer, t)
-                found[reason].append((t, left_w, detail))
-        for reason, cases in found.items():
-            times, watts, details = zip(*cases, strict=True)
-            yield LeftOver(offer.name, reason, details[0], times, watts)
-
-
-def _why_left(
-    rules: SpotRules, supply: Supply, offer: SpotOffer, interval: int
-) -> tuple[Unused, str]:
-    needs = [each for each in supply.needs if _may_serve(rules, supply, offer, each, interval)]
-    if not needs:
-        return Unused.NO_NEED, "no need of the session asks for it there and then"
-    if not rules.balanced and all(each.cap_ticks < offer.price_ticks for each in needs):
-        return Unused.ABOVE_CAP, "its price is above the highest price of each need"
-    lacking = [each for each in needs if supply.sold.needed_w(each, interval)]
-    if not lacking:
-        names = ", ".join(each.name for each in needs)
-        return Unused.NOT_NEEDED, f"{names} had enough of offers cheaper, or older at its price"
-    if rules.within_network and supply.grid is not None:
-        network = supply.grid.network
-        flows = supply.grid.flows_w(interval, supply.sold.awards, supply.resources)
-        change = supply.grid.change(supply.resources[offer.resource], offer.direction)
-        room = (network.upper_w - flows) * (change > 0) + (flows - network.lower_w) * (change < 0)
-        full = [k for k, each in enumerate(change) if each and room[k] < _FULL_W]
-        if full:
-            return Unused.NETWORK, f"{network.branches[full[0]]} is full, and it would load it more"
-    lacking_w = max(supply.sold.needed_w(each, interval) for each in lacking)
-    if offer.minimum_w > lacking_w:
-        detail = f"it gives {offer.minimum_w:,} W at least, {lacking_w:,} W were missing"
-        return Unused.INDIVISIBLE, detail
-    return Unused.NOT_NEEDED, "its resource was used up, or may not run longer"
