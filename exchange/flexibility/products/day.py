@@ -245,7 +245,13 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
     obliged = Obliged((), ())
     if rules.obligations:
         due = list(state.contracts.values())
-        obliged = oblige(due, offers, day.resources, day.able_w, intervals)
+        able_w = {
+            (each.resource, t): 0
+            for each in due
+            for t in each.intervals
+            if qualify(day.resources[each.resource], day.products[each.product])
+        }
+        obliged = oblige(due, offers, day.resources, {**day.able_w, **able_w}, intervals)
         new = [e for e in obliged.withheld if (e.contract, e.interval) not in state.withheld]
         state.withheld |= {(each.contract, each.interval): each for each in new}
         obliged = Obliged(obliged.inserted, tuple(new))
