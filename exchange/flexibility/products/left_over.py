@@ -57,14 +57,17 @@ def left_over(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Ite
         for t in offer.intervals:
             left_w = supply.sold.left_w(offer, t)
             if t in intervals and left_w > 0:
-                reason, detail = _why(rules, supply, offer, t)
+                reason, detail = why_left(rules, supply, offer, t)
                 found[reason].append((t, left_w, detail))
         for reason, cases in found.items():
             times, watts, details = zip(*cases, strict=True)
             yield LeftOver(offer.name, reason, details[0], times, watts)
 
 
-def _why(rules: SpotRules, supply: Supply, offer: SpotOffer, interval: int) -> tuple[Unused, str]:
+def why_left(
+    rules: SpotRules, supply: Supply, offer: SpotOffer, interval: int
+) -> tuple[Unused, str]:
+    """Return why something of an offer is left in an interval, and a sentence."""
     needs = [each for each in supply.needs if may_serve(rules, supply, offer, each, interval)]
     if not needs:
         return Unused.NO_NEED, "no need of the session asks for it there and then"

@@ -6,14 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from exchange.flexibility.products.acceptance import accept
-from exchange.flexibility.products.left_over import LeftOver, left_over, may_serve
+from exchange.flexibility.products.left_over import (
+    LeftOver,
+    Unused,
+    left_over,
+    may_serve,
+    why_left,
+)
 from exchange.flexibility.products.session_market import (
     SessionMarket,
     Supply,
     session_market,
 )
 from exchange.flexibility.products.sessions import SpotRules, overloads_w
-from exchange.flexibility.products.vocabulary import Award, Pricing, SpotOffer
+from exchange.flexibility.products.vocabulary import Award, Need, Pricing, SpotOffer
 
 _FULL_W = 1.0  # a branch with less room than that is full
 
@@ -169,14 +175,23 @@ def _shortfalls(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> I
             missing_w = supply.sold.needed_w(need, t)
             if not missing_w:
                 continue
-            offers = [each for each in supply.offers if may_serve(rules, supply, each, need, t)]
-            below = [each for each in offers if each.price_ticks <= need.cap_ticks]
-            offered_w = sum(each.quantity_w for each in below)
-            above_w = sum(each.quantity_w for each in offers) - offered_w
             wanted_w = need.wanted_w(t)
-            where = need.relief.branch if need.relief else f"zone {need.zone}" if need.zone else ""
             detail = (
-                f"{missing_w:,} of {wanted_w:,} W are missing{' at ' if where else ''}{where}: "
-                f"{offered_w:,} W were offered at or below its highest price, {above_w:,} W above"
+                f"{missing_w:,} of {wanted_w:,} W are missing; {_offered(rules, supply, need, t)}"
             )
             yield Shortfall(need.name, need.buyer, t, wanted_w, missing_w, detail)
+
+
+def _offered(rules: SpotRules, supply: Supply, need: Need, interval: int) -> str:
+    """Return what was offered for a need, and why what is left of it was not taken."""
+    offers = [each for each in supply.offers if may_serve(rules, supply, each, need, interval)]
+    offered_w = sum(each.quantity_w for each in offers)
+    left: dict[str, int] = {}
+    for each in offers:
+        if left_w := supply.sold.left_w(each, interval):
+            dear = not rules.balanced and each.price_ticks > need.cap_ticks
+            reason = Unused.ABOVE_CAP if dear else why_left(rules, supply, each, interval)[0]
+            left[reason.value] = left.get(reason.value, 0) + left_w
+    where = need.relief.branch if need.relief else need.zone or "anywhere"
+    listed = ", ".join(f"{watts:,} W {reason}" for reason, watts in left.items()) or "nothing"
+    return f"offered for {where}: {offered_w:,} W, left of it: {listed}"

@@ -92,7 +92,8 @@ def day_path(name: str) -> Path:
     InputFaults
         When the project has no day of that name.
     """
-    plain = name.isidentifier() and not Path(name).exists()
+    path = Path(name)
+    plain = path.name == name and not path.suffix and ":" not in name and not path.exists()
     return named_file(f"bundled:{name}" if plain else name, "day", _FOLDER)
 
 

@@ -69,8 +69,8 @@ class DayContractRecord(Record):
     buyer: str
     product: str
     direction: str
-    start: Time = Field(alias="from")
-    end: Time = Field(alias="to")
+    start: Time
+    end: Time
     quantity_w: int
     availability_eur_per_kw: str
     utilisation_eur_per_kwh: str

@@ -138,22 +138,15 @@ def _forecast(name: str, units: Units, result: Forecast, said: list[ToldRecord])
 
 
 def _contract(units: Units, each: FlexContract) -> DayContractRecord:
-    return DayContractRecord.model_validate(
-        {
-            "name": each.name,
-            "resource": each.resource,
-            "provider": each.provider,
-            "buyer": each.buyer,
-            "product": each.product,
-            "direction": each.direction.value,
-            "from": units.start_of(each.intervals[0]),
-            "to": units.start_of(each.intervals[-1] + 1),
-            "quantity_w": each.quantity_w,
-            "availability_eur_per_kw": units.eur_per_kw(each.availability_ticks),
-            "utilisation_eur_per_kwh": units.eur_per_kwh(each.utilisation_ticks),
-            "availability_eur": units.eur(each.availability_ticks * each.quantity_w),
-            "obligation": each.obliged,
-        }
+    return DayContractRecord.from_fields(
+        each,
+        direction=each.direction.value,
+        start=units.start_of(each.intervals[0]),
+        end=units.start_of(each.intervals[-1] + 1),
+        availability_eur_per_kw=units.eur_per_kw(each.availability_ticks),
+        utilisation_eur_per_kwh=units.eur_per_kwh(each.utilisation_ticks),
+        availability_eur=units.eur(each.availability_ticks * each.quantity_w),
+        obligation=each.obliged,
     )
 
 

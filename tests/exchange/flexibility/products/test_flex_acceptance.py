@@ -49,7 +49,8 @@ def markets(draw: st.DrawFn) -> Market:
         for b, bid in enumerate(bids)
         if draw(st.booleans())
     ]
-    groups = [(tuple(range(len(choices))), 1)] if choices and draw(st.booleans()) else []
+    at_most_one = bool(choices) and draw(st.booleans())
+    groups = [(tuple(range(len(choices))), 1)] if at_most_one else []
     return Market(bids, wants, pairs, limits, blocks, choices, groups)
 
 
@@ -89,10 +90,6 @@ def value(market: Market, goal: Goal, lots: tuple[int, ...]) -> tuple[float, ...
     if goal is Goal.WELFARE:
         return worth - cost, sum(served), -order
     return sum(served), -cost, -order
-
-
-def placed(market: Market, lots: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(LOT * each for each in lots)
 
 
 @given(markets(), st.sampled_from(list(Goal)))

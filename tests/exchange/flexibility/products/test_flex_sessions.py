@@ -221,7 +221,8 @@ def test_obliged_providers_offer_their_contracts_or_are_named(day: FlexDay) -> N
     result = spot(day)
     contract = day.contracts.get("c")
     if contract is None or not rules_of(day).obligations:
-        assert result.obliged.inserted == result.obliged.withheld == ()
+        assert not result.obliged.inserted
+        assert not result.obliged.withheld
         return
     usual = day.resources[contract.resource].up_w
     for t in contract.intervals:
