@@ -8,8 +8,10 @@ program is in kW and ticks; a goal's optimum is kept to less than a tick-watt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -107,15 +109,26 @@ def accept(market: Market, goal: Goal) -> list[int]:
         When the solver finds no optimum within its work.
     """
     watts = [0] * len(market.pairs)
-    for pairs in _parts(market):
-        program = _Program(market, pairs)
-        for pair, lots in zip(pairs, program.solve(goal), strict=True):
+    for part in _parts(market):
+        program = _Program(market, part)
+        for pair, lots in zip(part.pairs, program.solve(goal), strict=True):
             watts[pair] = lots * market.bids[market.pairs[pair].bid].lot_w
     return watts
 
 
-def _parts(market: Market) -> list[list[int]]:
-    """Return the pairs of each part of the market that nothing joins to another."""
+@dataclass(slots=True)
+class _Part:
+    """Indices of pairs, limits, blocks, choices and groups of choices that belong together."""
+
+    pairs: list[int] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
+    blocks: list[int] = field(default_factory=list)
+    choices: list[int] = field(default_factory=list)
+    chosen: list[int] = field(default_factory=list)
+
+
+def _parts(market: Market) -> list[_Part]:
+    """Return the parts of a market that nothing joins to each other, those with pairs."""
     count = len(market.bids)
     parent = list(range(count + len(market.wants)))
 
@@ -125,37 +138,35 @@ def _parts(market: Market) -> list[list[int]]:
             k = parent[k]
         return k
 
-    def join(nodes: Iterable[int]) -> None:
-        first, *others = [find(k) for k in nodes] or [0]
-        for k in others:
-            parent[k] = first
-
-    for pair in market.pairs:
-        join((pair.bid, count + pair.want))
-    for limit in market.limits:
-        join([*limit.bids, *(count + k for k in limit.wants)])
-    for group in market.blocks:
-        join(group)
-    for choice in market.choices:
-        join(choice.bids)
-    for group, _ in market.chosen:
-        join(bid for k in group for bid in market.choices[k].bids)
-    found: dict[int, list[int]] = {}
-    for k, pair in enumerate(market.pairs):
-        found.setdefault(find(pair.bid), []).append(k)
-    return list(found.values())
+    groups = {
+        "limits": [[*each.bids, *(count + k for k in each.wants)] for each in market.limits],
+        "blocks": [list(group) for group in market.blocks],
+        "choices": [list(choice.bids) for choice in market.choices],
+        "chosen": [
+            [bid for k in group for bid in market.choices[k].bids] for group, _ in market.chosen
+        ],
+        "pairs": [[pair.bid, count + pair.want] for pair in market.pairs],
+    }
+    for nodes in chain.from_iterable(groups.values()):
+        for k in nodes[1:]:
+            parent[find(k)] = find(nodes[0])
+    found: dict[int, _Part] = defaultdict(_Part)
+    for name, lists in groups.items():
+        for index, nodes in enumerate(lists):
+            if nodes:
+                getattr(found[find(nodes[0])], name).append(index)
+    return [part for part in found.values() if part.pairs]
 
 
 class _Program:
     """The program of a part; its columns are pairs, then wants, then choices."""
 
-    def __init__(self, market: Market, pairs: Sequence[int]) -> None:
-        self.market = market
-        self.pairs = [market.pairs[k] for k in pairs]
+    def __init__(self, market: Market, part: _Part) -> None:
+        self.market, self.part = market, part
+        self.pairs = [market.pairs[k] for k in part.pairs]
         self.bids = list(dict.fromkeys(pair.bid for pair in self.pairs))
         self.wants = list(dict.fromkeys(pair.want for pair in self.pairs))
-        own = set(self.bids)
-        self.choices = [k for k, each in enumerate(market.choices) if own & set(each.bids)]
+        self.choices = part.choices
         self.of_bid: dict[int, list[int]] = {bid: [] for bid in self.bids}
         for column, pair in enumerate(self.pairs):
             self.of_bid[pair.bid].append(column)
@@ -244,10 +255,10 @@ class _Program:
         for bid in self.bids:
             if len(self.of_bid[bid]) > 1:
                 self._add(self._total(bid), 0.0, self.market.bids[bid].most_w / _KW)
-        for group in self.market.blocks:
-            if any(bid in self.of_bid for bid in group):
-                for bid in group[1:]:
-                    self._add(self._total(bid) - self._total(group[0]), 0.0, 0.0)
+        for k in self.part.blocks:
+            first, *others = self.market.blocks[k]
+            for bid in others:
+                self._add(self._total(bid) - self._total(first), 0.0, 0.0)
 
     def _add_wants(self) -> None:
         for want, column in self.want_at.items():
@@ -262,7 +273,7 @@ class _Program:
                 self._add(balance, 0.0, 0.0)
 
     def _add_limits(self) -> None:
-        for limit in self.market.limits:
+        for limit in (self.market.limits[k] for k in self.part.limits):
             bids = {bid: each for bid, each in limit.bids.items() if bid in self.of_bid}
             wants = {want: each for want, each in limit.wants.items() if want in self.want_at}
             if not bids:
@@ -285,10 +296,7 @@ class _Program:
             if self.market.choices[choice].least_w:
                 total[column] = -self.market.choices[choice].least_w / _KW
                 self._add(total, 0.0, INFINITY)
-        for group, most in self.market.chosen:
+        for group, most in (self.market.chosen[k] for k in self.part.chosen):
             row = np.zeros(self.columns)
-            for choice in group:
-                if choice in self.choice_at:
-                    row[self.choice_at[choice]] = 1.0
-            if row.any():
-                self._add(row, -INFINITY, float(most))
+            row[[self.choice_at[choice] for choice in group]] = 1.0
+            self._add(row, -INFINITY, float(most))

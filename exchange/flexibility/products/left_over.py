@@ -92,8 +92,8 @@ def _highest_taken(supply: Supply, needs: set[str], interval: int) -> int | None
     prices = {each.name: each.price_ticks for each in supply.offers}
     taken = [
         prices[each.offer]
-        for each in supply.sold.awards
-        if each.need in needs and each.interval == interval and each.offer in prices
+        for each in supply.sold.at[interval]
+        if each.need in needs and each.offer in prices
     ]
     return max(taken, default=None)
 
@@ -129,7 +129,7 @@ def _held_back(
             return Unused.RUN_TIME, detail
     if rules.within_network and supply.grid is not None:
         network = supply.grid.network
-        flows = supply.grid.flows_w(interval, sold.awards, supply.resources)
+        flows = supply.grid.flows_w(interval, sold.at[interval], supply.resources)
         change = supply.grid.change(resource, offer.direction)
         room = (network.upper_w - flows) * (change > 0) + (flows - network.lower_w) * (change < 0)
         full = [k for k, each in enumerate(change) if each and room[k] < _FULL_W]

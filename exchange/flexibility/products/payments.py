@@ -92,7 +92,9 @@ def booked(payments: Iterable[Payment], start_of: Callable[[int], datetime]) -> 
     ledger = Ledger()
     for each in payments:
         purpose = Purpose.PENALTY if each.cause is Cause.PENALTY else Purpose.TRADE
-        moved_w = each.quantity_w if each.cause is Cause.UTILISATION else 0
+        # Watts go from provider to buyer, also where the price is below 0 and the provider pays.
+        moved_w = each.quantity_w if each.price_ticks >= 0 else -each.quantity_w
+        moved_w = moved_w if each.cause is Cause.UTILISATION else 0
         start = start_of(each.interval)
         ledger.book(LedgerEntry(start, purpose, each.payer, each.payee, each.amount, moved_w))
     return ledger

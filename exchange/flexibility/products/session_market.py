@@ -53,6 +53,24 @@ class Supply:
     sold: Sold
     grid: Grid | None
 
+    def free_w(self, resource: str, direction: FlexDirection, interval: int) -> int:
+        """Return what a resource can still do; nothing where it goes the other way."""
+        able_w = self.resources[resource].able_w(direction)
+        able_w = min(able_w, self.able_w.get((resource, interval), able_w))
+        if self.sold.of_resource.get((resource, _other(direction), interval), 0):
+            return 0
+        return max(able_w - self.sold.of_resource.get((resource, direction, interval), 0), 0)
+
+    def most_w(self, offer: SpotOffer, interval: int) -> int:
+        """Return what may be taken of an offer in an interval."""
+        free_w = self.free_w(offer.resource, offer.direction, interval)
+        return min(self.sold.left_w(offer, interval), free_w)
+
+
+def _other(direction: FlexDirection) -> FlexDirection:
+    upward = direction is FlexDirection.UPWARD
+    return FlexDirection.DOWNWARD if upward else FlexDirection.UPWARD
+
 
 @dataclass(frozen=True, slots=True)
 class SessionMarket:
@@ -75,11 +93,13 @@ def session_market(
     rules: SpotRules, supply: Supply, offers: Sequence[SpotOffer], intervals: Sequence[int]
 ) -> SessionMarket:
     """Return the market of some intervals of a session."""
+    allowed = set(intervals)
     bids = [
         (offer, t)
         for offer in offers
+        if not offer.block or all(t in allowed and supply.most_w(offer, t) for t in offer.intervals)
         for t in offer.intervals
-        if t in intervals and _is_left(supply.sold, offer, t, intervals)
+        if t in allowed and supply.most_w(offer, t) > 0
     ]
     wants = [
         (need, t) for need in supply.needs for t in intervals if supply.sold.needed_w(need, t) > 0
@@ -109,16 +129,9 @@ def session_market(
     return SessionMarket(market, tuple(bids), tuple(wants))
 
 
-def _is_left(sold: Sold, offer: SpotOffer, interval: int, intervals: Sequence[int]) -> bool:
-    """Return whether something of an offer is left; of a block in all of its intervals."""
-    if not offer.block:
-        return sold.left_w(offer, interval) > 0
-    return all(t in intervals and sold.left_w(offer, t) > 0 for t in offer.intervals)
-
-
 def _bid(supply: Supply, offer: SpotOffer, interval: int) -> Bid:
     lot_w = supply.products[offer.product].lot_w
-    return Bid(supply.sold.left_w(offer, interval), lot_w, offer.order)
+    return Bid(supply.most_w(offer, interval), lot_w, offer.order)
 
 
 def _pair(
@@ -143,18 +156,16 @@ def _blocks(bids: Sequence[tuple[SpotOffer, int]]) -> Iterator[tuple[int, ...]]:
 
 
 def _resource_limits(supply: Supply, bids: Sequence[tuple[SpotOffer, int]]) -> Iterator[Limit]:
-    """Yield a limit for each resource, direction and interval: no watt is sold twice."""
+    """Yield a limit for each resource, direction and interval of several bids.
+
+    No watt is sold twice.
+    """
     groups: dict[tuple[str, FlexDirection, int], list[int]] = defaultdict(list)
     for b, (offer, t) in enumerate(bids):
         groups[offer.resource, offer.direction, t].append(b)
-    for (name, direction, t), group in groups.items():
-        able_w = supply.resources[name].able_w(direction)
-        able_w = min(able_w, supply.able_w.get((name, t), able_w))
-        left_w = able_w - supply.sold.of_resource.get((name, direction, t), 0)
-        other = FlexDirection.DOWNWARD if direction.sign > 0 else FlexDirection.UPWARD
-        if supply.sold.of_resource.get((name, other, t), 0):
-            left_w = 0  # it already goes the other way
-        yield Limit(dict.fromkeys(group, 1.0), -INFINITY, float(max(left_w, 0)))
+    for key, group in groups.items():
+        if len(group) > 1:
+            yield Limit(dict.fromkeys(group, 1.0), -INFINITY, float(supply.free_w(*key)))
 
 
 def _choices(
@@ -215,11 +226,11 @@ def _branch_limits(
     network = grid.network
     for t in sorted({t for _, t in bids}):
         own = [(b, offer) for b, (offer, at) in enumerate(bids) if at == t]
-        flows = grid.flows_w(t, supply.sold.awards, supply.resources)
+        flows = grid.flows_w(t, supply.sold.at[t], supply.resources)
         change = np.array(
             [grid.change(supply.resources[offer.resource], offer.direction) for _, offer in own]
         ).T
-        most = np.array([supply.sold.left_w(offer, t) for _, offer in own])
+        most = np.array([supply.most_w(offer, t) for _, offer in own])
         up = np.maximum(network.upper_w, flows) - flows
         down = np.minimum(network.lower_w, flows) - flows
         reliefs: dict[tuple[str, int], list[int]] = defaultdict(list)

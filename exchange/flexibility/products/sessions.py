@@ -87,20 +87,19 @@ class Grid:
     def flows_w(
         self, interval: int, awards: Iterable[Award], resources: Mapping[str, Resource]
     ) -> FloatArray:
-        """Return the flow of each branch in an interval with what is activated, shape (l,)."""
+        """Return the flow of each branch in an interval with its awards, shape (l,)."""
         flows: FloatArray = self.network.ptdf @ self.injection_w[interval]
         for each in awards:
-            if each.interval == interval:
-                resource = resources[each.resource]
-                flows = flows + each.quantity_w * self.change(resource, each.direction)
+            flows = flows + each.quantity_w * self.change(resources[each.resource], each.direction)
         return flows
 
 
 @dataclass(slots=True)
 class Sold:
-    """What sessions have sold so far, in watts."""
+    """What sessions have sold so far, in watts; ``at`` has the awards of each interval."""
 
     awards: list[Award] = field(default_factory=list)
+    at: dict[int, list[Award]] = field(default_factory=lambda: defaultdict(list))
     of_offer: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     of_need: dict[tuple[str, int], float] = field(default_factory=lambda: defaultdict(float))
     of_resource: dict[tuple[str, FlexDirection, int], int] = field(
@@ -110,6 +109,7 @@ class Sold:
     def add(self, award: Award, served_w: float) -> None:
         """Book an award, and by how much it serves its need."""
         self.awards.append(award)
+        self.at[award.interval].append(award)
         self.of_offer[award.offer, award.interval] += award.quantity_w
         self.of_need[award.need, award.interval] += served_w
         self.of_resource[award.resource, award.direction, award.interval] += award.quantity_w

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from exchange.flexibility.products.acceptance import accept
 from exchange.flexibility.products.left_over import (
@@ -20,6 +22,7 @@ from exchange.flexibility.products.session_market import (
 )
 from exchange.flexibility.products.sessions import SpotRules, overloads_w
 from exchange.flexibility.products.vocabulary import Award, Need, Pricing, SpotOffer
+from security_check.arrays import FloatArray
 
 _FULL_W = 1.0  # a branch with less room than that is full
 
@@ -71,37 +74,39 @@ def clear(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Cleared
     ClearingError
         When the solver finds no best choice.
     """
-    grid, before = supply.grid, list(supply.sold.awards)
+    before = _flows_w(supply, intervals)
     ordered = sorted(supply.offers, key=lambda offer: offer.order)
     awards: list[Award] = []
     for count in range(1 if rules.one_by_one else len(ordered), len(ordered) + 1):
         awards += _clear_once(rules, supply, ordered[:count], intervals)
-    flows = []
-    if grid is not None:
-        network = grid.network
-        for t in intervals:
-            first = grid.flows_w(t, before, supply.resources)
-            last = grid.flows_w(t, supply.sold.awards, supply.resources)
-            over = overloads_w(network, first) + overloads_w(network, last)
-            flows += [
-                BranchFlow(
-                    name,
-                    t,
-                    float(network.lower_w[k]),
-                    float(network.upper_w[k]),
-                    float(first[k]),
-                    float(last[k]),
-                )
-                for k, name in enumerate(network.branches)
-                if over[k] > _FULL_W
-            ]
     by_time = sorted(awards, key=lambda each: (each.interval, each.need, each.price_ticks))
     return Cleared(
         tuple(by_time),
         tuple(_shortfalls(rules, supply, intervals)),
         tuple(left_over(rules, supply, intervals)),
-        tuple(flows),
+        tuple(_beyond(supply, before, _flows_w(supply, intervals))),
     )
+
+
+def _flows_w(supply: Supply, intervals: Sequence[int]) -> dict[int, FloatArray]:
+    """Return the flows of branches in each interval as sold so far; empty without a network."""
+    if supply.grid is None:
+        return {}
+    return {t: supply.grid.flows_w(t, supply.sold.at[t], supply.resources) for t in intervals}
+
+
+def _beyond(
+    supply: Supply, before: Mapping[int, FloatArray], after: Mapping[int, FloatArray]
+) -> Iterator[BranchFlow]:
+    """Yield the branches that are beyond their limits before or after."""
+    if supply.grid is None:
+        return
+    network = supply.grid.network
+    for t, first in before.items():
+        over = np.maximum(overloads_w(network, first), overloads_w(network, after[t]))
+        for k in np.flatnonzero(over > _FULL_W).tolist():
+            values = network.lower_w[k], network.upper_w[k], first[k], after[t][k]
+            yield BranchFlow(network.branches[k], t, *map(float, values))
 
 
 def _clear_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -95,13 +96,9 @@ def forward_sessions(
         for k in range(draw(st.integers(1, 2)))
     ]  # fmt: skip
     sized = [
-        Need(
-            n.name, n.buyer, n.product, n.intervals,
-            tuple(LOT * draw(st.integers(1, 4)) for _ in n.intervals), n.cap_ticks, n.direction,
-            n.zone, None, n.availability_cap_ticks, n.expected,
-        )
+        replace(n, quantity_w=tuple(LOT * draw(st.integers(1, 4)) for _ in n.intervals))
         for n in needs
-    ]  # fmt: skip
+    ]
     offers = []
     for k in range(draw(st.integers(1, 3))):
         resource = resources[draw(st.sampled_from(("r0", "r1")))]
@@ -169,6 +166,22 @@ def test_contracts_cost_least_of_all_choices(
     assert sum(max(each, 0) for each in made.missing_w.values()) == wanted - best[0]
     untaken = {offer.name for offer in offers} - {c.name.split(" for ")[0] for c in made.contracts}
     assert {each.name for each in made.refused} == untaken
+
+
+@given(forward_sessions(), st.integers(1, 3))
+def test_a_larger_need_never_costs_less_to_cover(
+    session: tuple[list[Need], list[ForwardOffer], dict[str, Resource], list[FlexContract]],
+    more: int,
+) -> None:
+    (need, *_), offers, resources, before = session
+
+    def cost(each: Need) -> int:
+        made = contract(ForwardRules("f"), [each], offers, resources, {"p": PRODUCT}, before)
+        prices = {f"{offer.name} for {each.name}": cost_ticks(offer, each) for offer in offers}
+        return sum(prices[one.name] * one.quantity_w for one in made.contracts)
+
+    larger = replace(need, quantity_w=tuple(w + more * LOT for w in need.quantity_w))
+    assert cost(larger) >= cost(need)
 
 
 def test_of_equal_forward_offers_the_older_one_is_taken() -> None:

@@ -20,6 +20,7 @@ from exchange.flexibility.products.day import (
 )
 from exchange.flexibility.products.left_over import Unused
 from exchange.flexibility.products.network_needs import ForecastRules, exceeded, needs_of
+from exchange.flexibility.products.payments import booked
 from exchange.flexibility.products.qualification import qualify
 from exchange.flexibility.products.sessions import SpotRules
 from exchange.flexibility.products.vocabulary import (
@@ -186,6 +187,7 @@ def test_no_watt_is_sold_twice_and_nothing_that_does_not_qualify(day: FlexDay) -
     settled = reports[-1].result
     assert isinstance(settled, Settled)
     assert sum(settled.balances.values()) == 0
+    booked(settled.payments, day_with.start_of).check_invariants()
     for name, changes in settled.activated_w.items():
         for t, change in enumerate(changes):
             up, down = (watts.get((name, way, t), 0) for way in PRODUCT.directions)
@@ -334,6 +336,11 @@ def test_a_balanced_need_buys_inside_and_sells_outside_for_the_spread() -> None:
     settled = run_day(day)[1].result
     assert isinstance(settled, Settled)
     assert settled.balances == {"dso": -4000, "a": 12_000, "b": -8000}
+    ledger = booked(settled.payments, day.start_of)
+    ledger.check_invariants()
+    account = ledger.account(day.start, "dso")
+    assert account is not None
+    assert account.bought_w - account.sold_w == 4000
 
 
 def test_a_full_branch_is_the_reason_of_what_is_left() -> None:
