@@ -267,7 +267,7 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
         state.sold,
         day.grid,
     )
-    lacking = [each for each in needs if any(state.sold.needed_w(each, t) for t in intervals)]
+    lacking = [each for each in needs if any(supply.needed_w(each, t) for t in intervals)]
     told = messages.requests(day.market, lacking)
     told += messages.offers(day.market, made, day.resources)
     if rules.within_network and day.grid is not None:

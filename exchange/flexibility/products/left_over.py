@@ -74,7 +74,7 @@ def why_left(
     if not rules.balanced and all(each.cap_ticks < offer.price_ticks for each in needs):
         return Unused.ABOVE_CAP, "its price is above the highest price of each need"
     names = ", ".join(each.name for each in needs)
-    lacking_w = max(supply.sold.needed_w(each, interval) for each in needs)
+    lacking_w = max(supply.needed_w(each, interval) for each in needs)
     highest = _highest_taken(supply, {each.name for each in needs}, interval)
     if not lacking_w and highest is not None and offer.price_ticks >= highest:
         return Unused.COSTLIER, f"{names} had enough of offers cheaper, or older at its price"
@@ -129,7 +129,7 @@ def _held_back(
             return Unused.RUN_TIME, detail
     if rules.within_network and supply.grid is not None:
         network = supply.grid.network
-        flows = supply.grid.flows_w(interval, sold.at[interval], supply.resources)
+        flows = supply.flows_w(interval)
         change = supply.grid.change(resource, offer.direction)
         room = (network.upper_w - flows) * (change > 0) + (flows - network.lower_w) * (change < 0)
         full = [k for k, each in enumerate(change) if each and room[k] < _FULL_W]

@@ -140,7 +140,7 @@ def network_room(
     """Return the room of each branch as the network's operator tells it, in kW both ways."""
     found = []
     for t in intervals:
-        flows = grid.flows_w(t, supply.sold.at[t], supply.resources)
+        flows = supply.flows_w(t)
         network = grid.network
         rooms = {
             name: [rounded((upper - flow) / 1e3), rounded((flow - lower) / 1e3)]

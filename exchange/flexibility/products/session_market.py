@@ -19,7 +19,9 @@ from exchange.flexibility.products.vocabulary import (
     Resource,
     SpotOffer,
 )
+from security_check.arrays import FloatArray
 
+_ROUNDING_W = 1e-3
 _NO_EFFECT = 1e-6  # of a watt on a branch: it serves no need
 
 
@@ -61,6 +63,32 @@ class Supply:
             return 0
         return max(able_w - self.sold.of_resource.get((resource, direction, interval), 0), 0)
 
+    def flows_w(self, interval: int) -> FloatArray:
+        """Return the flow of each branch as sold so far, shape (l,); empty without a network."""
+        if self.grid is None:
+            return np.zeros(0)
+        kept = self.sold.flows
+        if interval not in kept:
+            awards = self.sold.at[interval]
+            kept[interval] = self.grid.flows_w(interval, awards, self.resources)
+        return kept[interval]
+
+    def needed_w(self, need: Need, interval: int) -> int:
+        """Return what a need still lacks in an interval, rounded up to whole watts.
+
+        A relief lacks what it has not bought, and also what others have loaded on the branch again.
+        """
+        left = self.sold.unserved_w(need, interval)
+        wanted_w = need.wanted_w(interval)
+        if need.relief is not None and wanted_w and self.grid is not None:
+            network, injection = self.grid.network, self.grid.injection_w[interval]
+            k, way = network.branches.index(need.relief.branch), need.relief.way
+            limit = network.upper_w[k] if way > 0 else network.lower_w[k]
+            first = way * (float(network.ptdf[k] @ injection) - limit)
+            now = way * (float(self.flows_w(interval)[k]) - limit)
+            left = max(left, min(now - max(first - wanted_w, 0.0), wanted_w))
+        return max(int(np.ceil(left - _ROUNDING_W)), 0)
+
     def most_w(self, offer: SpotOffer, interval: int) -> int:
         """Return what may be taken of an offer in an interval."""
         free_w = self.free_w(offer.resource, offer.direction, interval)
@@ -101,9 +129,7 @@ def session_market(
         for t in offer.intervals
         if t in allowed and supply.most_w(offer, t) > 0
     ]
-    wants = [
-        (need, t) for need in supply.needs for t in intervals if supply.sold.needed_w(need, t) > 0
-    ]
+    wants = [(need, t) for need in supply.needs for t in intervals if supply.needed_w(need, t) > 0]
     at: dict[int, list[int]] = defaultdict(list)
     for n, (_, t) in enumerate(wants):
         at[t].append(n)
@@ -119,7 +145,7 @@ def session_market(
         limits += _branch_limits(supply, supply.grid, bids, wants)
     market = Market(
         [_bid(supply, offer, t) for offer, t in bids],
-        [Want(supply.sold.needed_w(need, t), need.cap_ticks, rules.balanced) for need, t in wants],
+        [Want(supply.needed_w(need, t), need.cap_ticks, rules.balanced) for need, t in wants],
         pairs,
         limits,
         list(_blocks(bids)),
@@ -204,8 +230,8 @@ def _runs(
     """Yield groups of choices of which at most a number is taken, so that a run is not too long."""
     longest = (supply.resources[name].max_duration_s or 0) // supply.interval_s
     sold_at = {t for (own, _, t), watts in supply.sold.of_resource.items() if own == name and watts}
-    times = sorted({*running, *sold_at})
-    for first in times:
+    times = {*running, *sold_at}
+    for first in sorted(times):
         window = range(first, first + longest + 1)
         if all(t in times for t in window):
             group = tuple(k for t in window if t not in sold_at for k in running[t])
@@ -224,21 +250,23 @@ def _branch_limits(
     A branch beyond its limit may stay so, but what relieves it for a need stays relieved.
     """
     network = grid.network
-    for t in sorted({t for _, t in bids}):
-        own = [(b, offer) for b, (offer, at) in enumerate(bids) if at == t]
-        flows = grid.flows_w(t, supply.sold.at[t], supply.resources)
+    by_time: dict[int, list[tuple[int, SpotOffer]]] = defaultdict(list)
+    for b, (offer, t) in enumerate(bids):
+        by_time[t].append((b, offer))
+    reliefs: dict[tuple[str, int, int], list[int]] = defaultdict(list)
+    for n, (need, t) in enumerate(wants):
+        if need.relief is not None:
+            reliefs[need.relief.branch, need.relief.way, t].append(n)
+    for t, own in sorted(by_time.items()):
+        flows = supply.flows_w(t)
         change = np.array(
             [grid.change(supply.resources[offer.resource], offer.direction) for _, offer in own]
         ).T
         most = np.array([supply.most_w(offer, t) for _, offer in own])
         up = np.maximum(network.upper_w, flows) - flows
         down = np.minimum(network.lower_w, flows) - flows
-        reliefs: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for n, (need, at) in enumerate(wants):
-            if at == t and need.relief is not None:
-                reliefs[need.relief.branch, need.relief.way].append(n)
         for k, name in enumerate(network.branches):
-            above, below = reliefs[name, 1], reliefs[name, -1]
+            above, below = reliefs[name, 1, t], reliefs[name, -1, t]
             most_up = (change[k].clip(0.0) * most).sum()
             most_down = (change[k].clip(max=0.0) * most).sum()
             if most_up <= up[k] and most_down >= down[k] and not above and not below:

@@ -96,10 +96,14 @@ class Grid:
 
 @dataclass(slots=True)
 class Sold:
-    """What sessions have sold so far, in watts; ``at`` has the awards of each interval."""
+    """What sessions have sold so far, in watts; ``at`` has the awards of each interval.
+
+    ``flows`` keeps flows of branches that were computed since the last award of their interval.
+    """
 
     awards: list[Award] = field(default_factory=list)
     at: dict[int, list[Award]] = field(default_factory=lambda: defaultdict(list))
+    flows: dict[int, FloatArray] = field(default_factory=dict)
     of_offer: dict[tuple[str, int], int] = field(default_factory=lambda: defaultdict(int))
     of_need: dict[tuple[str, int], float] = field(default_factory=lambda: defaultdict(float))
     of_resource: dict[tuple[str, FlexDirection, int], int] = field(
@@ -110,6 +114,7 @@ class Sold:
         """Book an award, and by how much it serves its need."""
         self.awards.append(award)
         self.at[award.interval].append(award)
+        self.flows.pop(award.interval, None)
         self.of_offer[award.offer, award.interval] += award.quantity_w
         self.of_need[award.need, award.interval] += served_w
         self.of_resource[award.resource, award.direction, award.interval] += award.quantity_w
@@ -118,13 +123,9 @@ class Sold:
         """Return what is left of an offer in an interval."""
         return offer.quantity_w - self.of_offer.get((offer.name, interval), 0)
 
-    def needed_w(self, need: Need, interval: int) -> int:
-        """Return what a need still lacks in an interval, rounded up to whole watts."""
-        left = need.wanted_w(interval) - self.of_need.get((need.name, interval), 0.0)
-        return max(int(np.ceil(left - _ROUNDING_W)), 0)
-
-
-_ROUNDING_W = 1e-3
+    def unserved_w(self, need: Need, interval: int) -> float:
+        """Return what a need has not bought of its quantity in an interval."""
+        return need.wanted_w(interval) - self.of_need.get((need.name, interval), 0.0)
 
 
 def effect(need: Need, resource: Resource, direction: FlexDirection, grid: Grid | None) -> float:

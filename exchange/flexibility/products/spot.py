@@ -92,7 +92,7 @@ def _flows_w(supply: Supply, intervals: Sequence[int]) -> dict[int, FloatArray]:
     """Return the flows of branches in each interval as sold so far; empty without a network."""
     if supply.grid is None:
         return {}
-    return {t: supply.grid.flows_w(t, supply.sold.at[t], supply.resources) for t in intervals}
+    return {t: supply.flows_w(t) for t in intervals}
 
 
 def _beyond(
@@ -177,7 +177,7 @@ def _uniform(awards: Sequence[Award], contracted: set[str]) -> list[Award]:
 def _shortfalls(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Iterator[Shortfall]:
     for need in supply.needs:
         for t in intervals:
-            missing_w = supply.sold.needed_w(need, t)
+            missing_w = supply.needed_w(need, t)
             if not missing_w:
                 continue
             wanted_w = need.wanted_w(t)

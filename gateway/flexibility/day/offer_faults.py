@@ -45,8 +45,8 @@ def offer_faults(content: FlexibilityDayFile, units: Units) -> Iterator[Fault]:
                 continue
             yield from _size(place, each, resource, product)
             yield from _prices(place, each, product)
+            yield from _duration(place, each, resource, product, units)
             if isinstance(each, DayOffer):
-                yield from _duration(place, each, resource, product, units)
                 for name in each.sessions:
                     if name not in spot:
                         known = ", ".join(spot) or "none"
@@ -96,20 +96,24 @@ def _prices(place: str, each: _Offered, product: DayProduct) -> Iterator[Fault]:
 
 
 def _duration(
-    place: str, each: DayOffer, resource: DayResource, product: DayProduct, units: Units
+    place: str, each: _Offered, resource: DayResource, product: DayProduct, units: Units
 ) -> Iterator[Fault]:
-    """Yield a fault where what may be called of an offer is too short, or a block too long."""
+    """Yield a fault where what may be called of an offer is too short, or a block too long.
+
+    A contract is called interval by interval.
+    """
+    block = isinstance(each, DayOffer) and each.block
     seconds = int(units.step.total_seconds())
-    length = seconds * (len(units.window(place, each, [])) if each.block else 1)
-    what = "its block" if each.block else "one interval of it"
+    length = seconds * (len(units.window(place, each, [])) if block else 1)
+    what = "its block" if block else "one interval of it"
     for name, least, most in (
         (resource.name, resource.min_duration_s, resource.max_duration_s),
         (f"a call of {product.name}", product.min_duration_s, product.max_duration_s),
     ):
         if length < least:
-            hint = "" if each.block else "; make it a block"
+            hint = "; make it a block" if isinstance(each, DayOffer) and not block else ""
             yield Fault(place, f"{what} lasts {length:,} s, {name} {least:,} s at least{hint}")
-        if each.block and most is not None and length > most:
+        if block and most is not None and length > most:
             yield Fault(place, f"{what} lasts {length:,} s, {name} {most:,} s at most")
 
 

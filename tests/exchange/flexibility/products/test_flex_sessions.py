@@ -218,6 +218,24 @@ def test_every_offer_is_taken_or_has_a_reason_and_every_need_is_met_or_named(day
         assert f"{short.missing_w:,} of {short.wanted_w:,} W are missing" in short.detail
 
 
+@given(spot_days(2, 4))
+def test_a_relief_that_lacks_nothing_has_relieved_its_branch(day: FlexDay) -> None:
+    result, grid = spot(day), day.grid
+    assert grid is not None
+    lacking = {(each.need, each.interval) for each in result.cleared.shortfalls}
+    change = np.zeros((day.count, 3))
+    for award in result.cleared.awards:
+        bus = grid.network.buses.index(day.resources[award.resource].bus or "")
+        change[award.interval, bus] += award.direction.sign * award.quantity_w
+    for wanted in day.needs:
+        for t in range(day.count):
+            if wanted.relief is not None and (wanted.name, t) not in lacking:
+                k = grid.network.branches.index(wanted.relief.branch)
+                base = float(grid.network.ptdf[k] @ grid.injection_w[t])
+                flow = float(grid.network.ptdf[k] @ (grid.injection_w[t] + change[t]))
+                assert flow <= max(base - wanted.wanted_w(t), grid.network.upper_w[k]) + 1e-3
+
+
 @given(spot_days(2, 3))
 def test_obliged_providers_offer_their_contracts_or_are_named(day: FlexDay) -> None:
     result = spot(day)
