@@ -29,6 +29,7 @@ from exchange.flexibility.products.vocabulary import (
     Goal,
     Need,
     Pricing,
+    Relief,
     Resource,
     SpotOffer,
 )
@@ -384,6 +385,36 @@ def test_a_full_branch_is_the_reason_of_what_is_left() -> None:
     )
     (short,) = result.cleared.shortfalls
     assert short.missing_w == 7000
+
+
+@pytest.mark.parametrize("within_network", [True, False])
+def test_what_others_load_again_is_lacking_again(within_network: bool) -> None:
+    """1 kW too much: the DSO buys it away, and the TSO another 2 kW onto the same branch.
+
+    Blind to the network both get all they want, and the DSO's branch is 2 kW beyond its limit: the
+    relief lacks its 1 kW.  Within the network one kilowatt of the two needs has to give way.
+    """
+    down = SpotOffer("down", "r2", "p", PRODUCT.directions[1], range(1), 2000, 0, 1, 1)
+    relief = Need("relief", "dso", "p", range(1), (1000,), 5, relief=Relief("to-north", 1))
+    system = Need("system", "tso", "p", range(1), (2000,), 5, PRODUCT.directions[1])
+    day = day_of(
+        (SpotRules("spot", within_network=within_network),),
+        count=1,
+        resources=NORTH,
+        needs=(relief, system),
+        offers=(offer("up", "r1", 1000, 1, 0), down),
+        grid=grid_of(np.array([[0.0, -6000.0, 0.0]])),
+    )
+    cleared = spot(day).cleared
+    bought = {each.offer: each.quantity_w for each in cleared.awards}
+    lacking = {each.need: each.missing_w for each in cleared.shortfalls}
+    if within_network:
+        assert sum(lacking.values()) == 2000
+        assert cleared.flows[0].after_w <= 6000
+    else:
+        assert bought == {"up": 1000, "down": 2000}
+        assert lacking == {"relief": 1000}
+        assert cleared.flows[0].overloaded
 
 
 def test_needs_of_a_forecast_name_branch_excess_and_places() -> None:
