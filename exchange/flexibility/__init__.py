@@ -5,4 +5,5 @@
 ``flexibility_market``  books and flows; matching of pairs by price and time
 ``matching_program``    the matching of most welfare
 ``welfare_market``      a market that matches so at each order
+``products``            products, forward contracts and spot sessions: the phases of a day
 """

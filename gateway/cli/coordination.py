@@ -53,7 +53,7 @@ def coordinate(
         from doe_allocation.coordination.plan import Priority
         from gateway.flexibility.coordination import run_schemes
         from gateway.flexibility.coordination_case import coordination_path, load_coordination_case
-        from gateway.terminal.coordination import show_comparison, show_scheme
+        from gateway.terminal.flexibility.coordination import show_comparison, show_scheme
 
         if scheme is not None and scheme not in list(Scheme):
             fail(f"--scheme: there is no scheme {scheme}; there is {', '.join(Scheme)}")

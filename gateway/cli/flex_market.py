@@ -1,4 +1,4 @@
-"""The command about markets for local flexibility: ``flex-market``."""
+"""The commands about markets for local flexibility: ``flex-market`` and ``flexibility-day``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ CaseArgument = Annotated[
     typer.Argument(
         metavar="CASE",
         help="File of a flexibility market case (JSON), or bundled:NAME for one of the project.",
+        callback=kept,
+    ),
+]
+DayArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DAY",
+        help="File of a flexibility day (TOML or JSON), or the name of one of the project.",
         callback=kept,
     ),
 ]
@@ -39,10 +47,31 @@ def flex_market(
         from gateway.flexibility.case_loading import case_path
         from gateway.flexibility.flex_market import run_flex_market
         from gateway.flexibility.market_case import load_market_case
-        from gateway.terminal.flex_market import show_flex_market
+        from gateway.terminal.flexibility.flex_market import show_flex_market
 
         result = run_flex_market(load_market_case(case_path(file)), matching)
     if not deliver(result, output, json):
         show_flex_market(result, out)
     if any(each.overloaded for each in result.flows):
+        raise typer.Exit(NOT_SECURE)
+
+
+@app.command()
+def flexibility_day(
+    file: DayArgument, output: OutputOption = None, json: JsonOption = False
+) -> None:
+    """Run a day of a flexibility market: qualification, contracts, sessions, settlement.
+
+    Exit code 1 if a need stays unmet at the end, or a branch overloaded.
+    """
+    with err.status("Running the day ..."):
+        from gateway.flexibility.day.case import day_path, load_day
+        from gateway.flexibility.day.result import all_is_met
+        from gateway.flexibility.day.running import run_flexibility_day
+        from gateway.terminal.flexibility.day import show_flexibility_day
+
+        result = run_flexibility_day(load_day(day_path(file)))
+    if not deliver(result, output, json):
+        show_flexibility_day(result, out)
+    if not all_is_met(result):
         raise typer.Exit(NOT_SECURE)

@@ -79,7 +79,7 @@ def procure(
     with err.status("Reading the case ..."):
         from gateway.flexibility.case_loading import SetChoice, case_path, load_cases
         from gateway.flexibility.procurement import procure_cases, settings_of
-        from gateway.terminal.procurement import show_procurement
+        from gateway.terminal.flexibility.procurement import show_procurement
 
         loaded = load_cases(case_path(file))
     try:

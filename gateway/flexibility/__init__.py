@@ -12,4 +12,5 @@
 ``coordination_case``   from a file to the AC model with offers and needs, or all of its faults
 ``coordination_result`` the file that ``coordinate`` writes
 ``coordination``        what ``coordinate`` computes
+``day``                 the days of flexibility markets that ``flexibility-day`` runs
 """

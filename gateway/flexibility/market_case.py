@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import numpy as np
-
 from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.flex_order import FlexOrder
 from gateway.flexibility.market_schema import (
@@ -21,9 +19,7 @@ from gateway.formats.faults import InputFaults
 from gateway.formats.input_files import parsed_json, read_bytes, shown_name
 from gateway.formats.linear.entries import MW, SetPoint, set_points_of
 from gateway.formats.linear.networks import (
-    branch_faults,
-    flow_limits_mw,
-    linear_network,
+    rated_network,
     set_point_faults,
     set_point_w,
 )
@@ -87,7 +83,7 @@ def read_market_case(text: bytes, source: str) -> FlexMarketCase:
     faults: list[Fault] = []
     network: LinearNetwork | None = None
     try:
-        network = _network(content)
+        network = rated_network(content.buses, content.slack_bus, content.branches)
     except NetworkFaults as found:
         faults += found.faults
     intervals = set_points_of(content.setpoint_mw)
@@ -109,18 +105,6 @@ def read_market_case(text: bytes, source: str) -> FlexMarketCase:
         {number: entry.id or name for number, (name, entry) in enumerate(entries, start=1)},
         content.tick,
     )
-
-
-def _network(content: FlexMarketCaseFile) -> LinearNetwork:
-    faults: list[Fault] = []
-    limits_mw = [
-        flow_limits_mw(each.name, each.rating_mw, each.flow_min_mw, each.flow_max_mw, faults)
-        for each in content.branches
-    ]
-    faults += branch_faults(content.buses, content.slack_bus, content.branches)
-    if faults:
-        raise NetworkFaults(faults)
-    return linear_network(content.buses, content.slack_bus, content.branches, np.array(limits_mw))
 
 
 def _place(interval: str) -> str:

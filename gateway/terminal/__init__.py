@@ -2,7 +2,7 @@
 
 ``console`` has what all commands share: tables, faults, exit codes.  Each other module prints one
 kind of result: ``envelopes`` (with verdicts), ``folder``, ``fairness``, ``operator_outputs``,
-``reconfiguration``, ``procurement``, ``flex_market``, ``coordination``, ``hierarchy``,
-``contract_curve``, ``simulation``, ``market_report``, ``statements``, ``replay`` and ``trading``,
-which has what clients of a market know.
+``reconfiguration``, ``hierarchy``, ``contract_curve``, ``simulation``, ``market_report``,
+``statements``, ``replay`` and ``trading``, which has what clients of a market know.
+``flexibility`` has those of the commands about local flexibility.
 """

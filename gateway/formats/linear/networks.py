@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from gateway.formats.linear.entries import MW, LinearBranch, SetPoint
+from gateway.formats.linear.entries import MW, LinearBranch, RatedBranch, SetPoint
 from security_check.arrays import FloatArray
-from security_check.errors import Fault
+from security_check.errors import Fault, NetworkFaults
 from security_check.model.linear_network import LinearNetwork, ReactiveBranch
 
 
@@ -76,6 +76,27 @@ def linear_network(
         ReactiveBranch(each.name, each.start, each.end, each.x_pu or 0.0) for each in branches
     ]
     return LinearNetwork.of_reactances(buses, slack_bus, reactive, lower_w, upper_w)
+
+
+def rated_network(
+    buses: Sequence[str], slack_bus: str, branches: Sequence[RatedBranch]
+) -> LinearNetwork:
+    """Return the network of branches with limits of their flow.
+
+    Raises
+    ------
+    NetworkFaults
+        With every fault of branches, limits and factors.
+    """
+    faults: list[Fault] = []
+    limits_mw = [
+        flow_limits_mw(each.name, each.rating_mw, each.flow_min_mw, each.flow_max_mw, faults)
+        for each in branches
+    ]
+    faults += branch_faults(buses, slack_bus, branches)
+    if faults:
+        raise NetworkFaults(faults)
+    return linear_network(buses, slack_bus, branches, np.array(limits_mw))
 
 
 def set_point_faults(place: str, given: SetPoint, buses: Collection[str]) -> Iterator[Fault]:

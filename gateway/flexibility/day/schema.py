@@ -1,0 +1,217 @@
+"""The file of a day of a flexibility market, key by key (``docs/formats/flexibility-day.md``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from doe_allocation.procurement.choices import FlexDirection
+from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
+from gateway.formats.linear.entries import RatedBranch
+from gateway.formats.prices import Price
+from gateway.formats.records import LARGEST_W, Name, Record, SignedWatts, Time, Watts
+
+Direction = Annotated[FlexDirection, Field(strict=False)]
+PartyRole = Annotated[Role, Field(strict=False)]
+Seconds = Annotated[int, Field(ge=0, le=10**9)]
+Power = Annotated[int, Field(gt=0, le=LARGEST_W)]
+Positive = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
+"""A price that is not below 0, as a decimal string."""
+
+
+class DayWindow(Record):
+    """Some intervals; from the first to the end of the day where nothing else is said."""
+
+    start: Time | None = Field(default=None, alias="from")
+    end: Time | None = Field(default=None, alias="to")
+
+
+class DayParty(Record):
+    """Who takes part."""
+
+    name: Name
+    role: PartyRole
+
+
+class DayProduct(Record):
+    """What is traded, and what it asks of a resource."""
+
+    name: Name
+    directions: Annotated[list[Direction], Field(min_length=1)]
+    buyers: Annotated[list[PartyRole], Field(min_length=1)]
+    minimum_w: Power = 1
+    lot_w: Power = 1
+    activation_s: Seconds = 86_400
+    min_duration_s: Seconds = 0
+    max_duration_s: Seconds | None = None
+    zones: list[Name] = Field(default_factory=list)
+    priced: Annotated[list[Literal["availability", "utilisation"]], Field(min_length=1)]
+    max_availability_eur_per_kw: Positive | None = None
+    max_utilisation_eur_per_kwh: Positive | None = None
+
+
+class DayResource(Record):
+    """What can change its power."""
+
+    name: Name
+    provider: Name
+    zone: Name
+    bus: Name | None = None
+    up_w: Watts = 0
+    down_w: Watts = 0
+    activation_s: Seconds = 0
+    min_duration_s: Seconds = 0
+    max_duration_s: Annotated[int, Field(gt=0, le=10**9)] | None = None
+    registered: bool = True
+
+
+class DayOutage(DayWindow):
+    """What a resource can do at most in some intervals."""
+
+    resource: Name
+    able_w: Watts = 0
+
+
+class DayNeed(DayWindow):
+    """What a buyer wants: a quantity in a zone, or the relief of a branch."""
+
+    name: Name
+    buyer: Name
+    product: Name
+    direction: Direction | None = None
+    zone: Name | None = None
+    branch: Name | None = None
+    beyond: Literal["largest", "least"] = "largest"
+    quantity_w: Power | Annotated[list[Watts], Field(min_length=1)]
+    cap_eur_per_kwh: Positive
+    availability_cap_eur_per_kw: Positive | None = None
+    expected_intervals: Annotated[int, Field(ge=0, le=100_000)] = 0
+    sessions: list[Name] = Field(default_factory=list)
+
+
+class DayOfferBase(DayWindow):
+    """What all offers have."""
+
+    name: Name
+    resource: Name
+    product: Name
+    direction: Direction
+    quantity_w: Power
+    minimum_w: Watts = 0
+    divisible: bool = True
+
+
+class DayForwardOffer(DayOfferBase):
+    """An offer to be available, and to be activated at a price."""
+
+    availability_eur_per_kw: Positive = "0"
+    utilisation_eur_per_kwh: Positive = "0"
+
+
+class DayOffer(DayOfferBase):
+    """An offer to be activated."""
+
+    price_eur_per_kwh: Price
+    block: bool = False
+    sessions: list[Name] = Field(default_factory=list)
+
+
+class DayContract(DayWindow):
+    """A contract that exists before the day."""
+
+    name: Name
+    resource: Name
+    buyer: Name
+    product: Name
+    direction: Direction
+    quantity_w: Power
+    availability_eur_per_kw: Positive = "0"
+    utilisation_eur_per_kwh: Positive
+    obligation: bool = True
+    penalty_eur_per_kwh: Positive = "0"
+
+
+class DayNetwork(Record):
+    """A linear network, and what its buses inject before any activation."""
+
+    operator: Name
+    buses: Annotated[list[Name], Field(min_length=2)]
+    slack_bus: Name
+    branches: Annotated[list[RatedBranch], Field(min_length=1)]
+    injection_w: dict[Name, SignedWatts | list[SignedWatts]]
+
+
+class QualificationPhase(Record):
+    """Resources are tried against products."""
+
+    type: Literal["qualification"]
+    name: Name
+
+
+class ForecastPhase(Record):
+    """Branches beyond their limits become needs of the network's operator."""
+
+    type: Literal["forecast"]
+    name: Name
+    product: Name
+    cap_eur_per_kwh: Positive
+
+
+class ForwardPhase(Record):
+    """Contracts for needs that name the session."""
+
+    type: Literal["forward"]
+    name: Name
+    buyers: list[Name] = Field(default_factory=list)
+    obligation: bool = True
+    penalty_eur_per_kwh: Positive = "0"
+
+
+class SpotPhase(DayWindow):
+    """Needs and offers are cleared."""
+
+    type: Literal["spot"]
+    name: Name
+    goal: Annotated[Goal, Field(strict=False)] = Goal.LEAST_COST
+    pricing: Annotated[Pricing, Field(strict=False)] = Pricing.PAY_AS_BID
+    buyers: list[Name] = Field(default_factory=list)
+    within_network: bool = False
+    obligations: bool = False
+    release: bool = False
+    balanced: bool = False
+    one_by_one: bool = False
+
+
+class SettlementPhase(Record):
+    """What was sold is paid."""
+
+    type: Literal["settlement"]
+    name: Name
+
+
+PhaseEntry = Annotated[
+    QualificationPhase | ForecastPhase | ForwardPhase | SpotPhase | SettlementPhase,
+    Field(discriminator="type"),
+]
+
+
+class FlexibilityDayFile(Record):
+    """A day: who takes part, what is traded, what is needed and offered, and the phases."""
+
+    description: str = ""
+    start: Time
+    interval_min: Annotated[int, Field(ge=1, le=1440)]
+    intervals: Annotated[int, Field(ge=1, le=100_000)]
+    tick: Positive = "0.0001"
+    zones: Annotated[list[Name], Field(min_length=1)]
+    parties: Annotated[list[DayParty], Field(min_length=1)]
+    products: Annotated[list[DayProduct], Field(min_length=1)]
+    resources: Annotated[list[DayResource], Field(min_length=1)]
+    outages: list[DayOutage] = Field(default_factory=list)
+    contracts: list[DayContract] = Field(default_factory=list)
+    needs: list[DayNeed] = Field(default_factory=list)
+    forward_offers: list[DayForwardOffer] = Field(default_factory=list)
+    offers: list[DayOffer] = Field(default_factory=list)
+    network: DayNetwork | None = None
+    phases: Annotated[list[PhaseEntry], Field(min_length=1)]
