@@ -5,4 +5,7 @@
 ``flexibility_market``  books and flows; matching of pairs by price and time
 ``matching_program``    the matching of most welfare
 ``welfare_market``      a market that matches so at each order
+``largest_remainder``   whole amounts divided in proportion
+``settlement``          baselines, ordered profiles, delivery, and the entries of the ledger
+``flex_offers``         time-shiftable offers: aggregated, divided again, scheduled
 """
