@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -66,7 +67,7 @@ def area(each: OrderedProfile, since: int, until: int, highest: Fraction | None 
         return found if highest is None else max(min(found, highest), Fraction(0))
 
     return sum(
-        ((b - a) * height(a, b) for a, b in zip(moments[:-1], moments[1:], strict=True)),
+        ((b - a) * height(a, b) for a, b in itertools.pairwise(moments)),
         Fraction(0),
     )
 
@@ -151,7 +152,8 @@ def test_rest_is_needed_before_and_after(gap_s: int, allowed: bool, after: bool)
     else:
         assert isinstance(found, ActivationRefusal)
         assert found.reason is RefusedActivation.NO_REST
-        assert "a1 from" in found.sentence and "1800 s of rest" in found.sentence
+        assert "a1 from" in found.sentence
+        assert "1800 s of rest" in found.sentence
     elsewhere = order_activation(TERMS, replace(second, resource="load:2"), [first])
     assert isinstance(elsewhere, OrderedProfile)
 

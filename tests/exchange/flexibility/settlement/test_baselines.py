@@ -71,9 +71,7 @@ def oracle_days(records: ResourceRecords) -> pd.DataFrame:
 
 @given(
     RECORDS,
-    st.sampled_from(
-        [(3, 3, DayChoice.LAST), (3, 5, DayChoice.MIDDLE), (2, 5, DayChoice.HIGHEST)]
-    ),
+    st.sampled_from([(3, 3, DayChoice.LAST), (3, 5, DayChoice.MIDDLE), (2, 5, DayChoice.HIGHEST)]),
 )
 def test_the_mean_is_that_of_pandas(records: ResourceRecords, rule: tuple) -> None:
     days, among, choice = rule
@@ -134,12 +132,14 @@ def test_the_adjustment_follows_the_day_up_to_its_cap(
         moved = Fraction(own_sum - usual_sum, count)
         moved = -cap if moved < -cap else cap if moved > cap else moved
         wanted = [usual[k] + moved for k in WINDOW]
-        assert abs(found.added_w) <= cap and found.factor == 1
+        assert abs(found.added_w) <= cap
+        assert found.factor == 1
     else:
         factor = Fraction(own_sum) / usual_sum
         factor = max(1 - cap, Fraction(0)) if factor < max(1 - cap, 0) else min(factor, 1 + cap)
         wanted = [usual[k] * factor for k in WINDOW]
-        assert abs(found.factor - 1) <= cap and found.added_w == 0
+        assert abs(found.factor - 1) <= cap
+        assert found.added_w == 0
     for watts, exact in zip(found.watts, wanted, strict=True):
         assert -Fraction(1, 2) < watts - exact <= Fraction(1, 2)
 
@@ -237,7 +237,7 @@ def test_a_nomination_counts_up_to_its_gate() -> None:
     ):
         with pytest.raises(BaselineError, match=words):
             method.of(replace(records, nominations=nominations), DAY, WINDOW, NOTICE)
-    with pytest.raises(ValueError, match="value 0 is 0.5, not whole watts"):
+    with pytest.raises(ValueError, match=r"value 0 is 0\.5, not whole watts"):
         method.of(replace(records, nominations={THURSDAY: broken}), DAY, WINDOW, NOTICE)
 
 
