@@ -1,28 +1,16 @@
 """Groups of like offers, and the one offer that stands for a group.
 
-All members begin by the same number of intervals after their earliest start, so the profile of the
-aggregate is the sum of theirs, and it may be shifted as far as the least flexible member.
-
-Without bounds of totals the slices of the aggregate are the sums of the members' slices; nothing of
-their energy is lost.
-
-With them, let member i have least powers ``l_i``, widths ``d_i`` and, above the sum of the least, a
-total from ``a_i`` to ``b_i``.  It is given the weight ``w_i = b_i / sum(b)``.  The aggregate has,
-above the sum of all ``l_i``, powers Y with
-
-    ``0 <= Y_k <= D_k = floor(min_i d_ik / w_i)``,  ``ceil(max_i a_i / w_i) <= sum(Y) <= sum(b)``.
-
-Then ``l_i + w_i Y`` keeps every bound of member i, and these add up to the schedule of the
-aggregate.  The matrix of what members get in each interval has whole sums, bounds and totals, so
-there is a division in whole watts as well (:mod:`exchange.flexibility.flex_offers.division`).
-Some energy flexibility may be lost; :func:`aggregation_loss` says how much.
+All members begin by the same number of intervals after their earliest start, so the aggregate may
+be shifted as far as the least flexible member; its profile is a :mod:`joint_profile
+<exchange.flexibility.flex_offers.joint_profile>`.  Every schedule that the aggregate allows can be
+divided among the members.  The reverse does not hold: :func:`aggregation_loss` says how much
+flexibility is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 
 from exchange.flexibility.flex_offers.division import divided
@@ -32,10 +20,11 @@ from exchange.flexibility.flex_offers.flex_offer import (
     FlexSchedule,
     check_schedule,
 )
-
-
-class AggregationError(ValueError):
-    """Offers that no aggregate stands for; the message says why."""
+from exchange.flexibility.flex_offers.joint_profile import (
+    AggregationError,
+    JointProfile,
+    joint_profile,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +35,8 @@ class GroupingTolerance:
     ----------
     start, time_flexibility
         Largest difference of earliest starts, and of time flexibilities, in intervals.
+    length
+        Largest difference in numbers of slices; ``None`` is without bound.
     members
         Largest number of members; ``None`` is without bound.
 
@@ -57,10 +48,11 @@ class GroupingTolerance:
 
     start: int = 0
     time_flexibility: int = 0
+    length: int | None = None
     members: int | None = None
 
     def __post_init__(self) -> None:
-        if min(self.start, self.time_flexibility) < 0 or (
+        if min(self.start, self.time_flexibility, self.length or 0) < 0 or (
             self.members is not None and self.members < 1
         ):
             raise ValueError(f"{self}: no tolerance is below 0, and a group has 1 member or more")
@@ -76,13 +68,13 @@ class FlexAggregate:
         Every schedule that it allows can be divided among the members.
     members
         The offers.
-    weights
-        The part of each member in what is above the least; empty where no total is bound.
+    profile
+        How its profile is made of theirs.
     """
 
     offer: FlexOffer
     members: tuple[FlexOffer, ...]
-    weights: tuple[Fraction, ...]
+    profile: JointProfile
 
     def disaggregate(self, schedule: FlexSchedule) -> tuple[FlexSchedule, ...]:
         """Return schedules of the members, in their order, that add up to one of the aggregate.
@@ -94,19 +86,13 @@ class FlexAggregate:
         """
         check_schedule(self.offer, schedule)
         shift = schedule.start - self.offer.earliest
-        offsets = [each.earliest - self.offer.earliest for each in self.members]
-        above = [
-            w - each.least_w for w, each in zip(schedule.watts, self.offer.slices, strict=True)
-        ]
-        length = len(above)
-        widths = [
-            _placed(m.widths_w, o, length) for m, o in zip(self.members, offsets, strict=True)
-        ]
-        parts = divided(above, widths, self.weights)
+        above = [watts - low for watts, low in zip(schedule.watts, self.profile.least, strict=True)]
+        parts = divided(above, self.profile.widths, self.profile.weights)
         found = []
-        for member, offset, part in zip(self.members, offsets, parts, strict=True):
-            own = part[offset : offset + len(member.slices)]
-            watts = tuple(e.least_w + more for e, more in zip(member.slices, own, strict=True))
+        for member, fixed, part in zip(self.members, self.profile.fixed, parts, strict=True):
+            offset = member.earliest - self.offer.earliest
+            own = [low + more for low, more in zip(fixed, part, strict=True)]
+            watts = tuple(own[offset : offset + len(member.slices)])
             found.append(FlexSchedule(member.offer_id, member.earliest + shift, watts))
             check_schedule(member, found[-1])
         return tuple(found)
@@ -159,8 +145,7 @@ def grouped(
             by_time = sorted(near, key=lambda each: (each.time_flexibility, each.offer_id))
             reach = [each.time_flexibility for each in by_time]
             for alike in _runs(by_time, reach, tolerance.time_flexibility):
-                size = tolerance.members or len(alike)
-                groups += [tuple(alike[k : k + size]) for k in range(0, len(alike), size)]
+                groups += _of_size(_of_length(alike, tolerance.length), tolerance.members)
     return groups
 
 
@@ -174,46 +159,21 @@ def aggregate(aggregate_id: str, members: Sequence[FlexOffer]) -> FlexAggregate:
         profiles so different that the aggregate would have no schedule.
     """
     _check_members(aggregate_id, members)
+    profile = joint_profile(aggregate_id, members)
+    lowest, highest = profile.totals or (None, None)
     earliest = min(each.earliest for each in members)
-    offsets = [each.earliest - earliest for each in members]
-    length = max(o + len(each.slices) for o, each in zip(offsets, members, strict=True))
-    placed = [
-        (
-            _placed([s.least_w for s in each.slices], offset, length),
-            _placed(each.widths_w, offset, length),
-        )
-        for offset, each in zip(offsets, members, strict=True)
-    ]
-    least = [sum(column) for column in zip(*(part[0] for part in placed), strict=True)]
-    widths = [part[1] for part in placed]
-    weights: tuple[Fraction, ...] = ()
-    least_total = most_total = None
-    if any(each.is_bound for each in members):
-        weights = _weights(members)
-        room = _common_widths(widths, weights)
-        base = sum(least)
-        lowest = _lowest_total(members, weights)
-        if lowest > sum(room):
-            raise AggregationError(
-                f"{aggregate_id}: its members need {lowest} watt-intervals above their least, and "
-                f"their profiles have {sum(room)} in common"
-            )
-        least_total = base + lowest
-        most_total = base + sum(each.highest_total - each.sum_least for each in members)
-    else:
-        room = [sum(column) for column in zip(*widths, strict=True)]
     offer = FlexOffer(
         aggregate_id,
         members[0].direction,
         earliest,
         earliest + min(each.time_flexibility for each in members),
-        tuple(EnergySlice(low, low + more) for low, more in zip(least, room, strict=True)),
-        least_total,
-        most_total,
+        tuple(EnergySlice(a, a + b) for a, b in zip(profile.least, profile.room, strict=True)),
+        lowest,
+        highest,
         members[0].energy_price_ticks,
         sum(each.shift_price_ticks for each in members),
     )
-    return FlexAggregate(offer, tuple(members), weights)
+    return FlexAggregate(offer, tuple(members), profile)
 
 
 def aggregated(
@@ -282,35 +242,19 @@ def _check_members(aggregate_id: str, members: Sequence[FlexOffer]) -> None:
             )
 
 
-def _placed(values: Sequence[int], offset: int, length: int) -> list[int]:
-    """Return values from an offset on, and 0 elsewhere."""
-    return [0] * offset + list(values) + [0] * (length - offset - len(values))
+def _of_length(offers: list[FlexOffer], reach: int | None) -> list[list[FlexOffer]]:
+    if reach is None:
+        return [offers]
+    by_length = sorted(offers, key=lambda each: (len(each.slices), each.offer_id))
+    return list(_runs(by_length, [len(each.slices) for each in by_length], reach))
 
 
-def _weights(members: Sequence[FlexOffer]) -> tuple[Fraction, ...]:
-    """Return each member's part of the most that all may have above their least."""
-    most = [each.highest_total - each.sum_least for each in members]
-    whole = sum(most)
-    return tuple(Fraction(each, whole) if whole else Fraction(0) for each in most)
-
-
-def _common_widths(widths: Sequence[Sequence[int]], weights: Sequence[Fraction]) -> list[int]:
-    """Return the most above the least in each slice of which every member can take its part."""
-    room = []
-    for column in zip(*widths, strict=True):
-        reach = [own / w for own, w in zip(column, weights, strict=True) if w]
-        room.append(int(min(reach, default=Fraction(0))))
-    return room
-
-
-def _lowest_total(members: Sequence[FlexOffer], weights: Sequence[Fraction]) -> int:
-    """Return the least above the least of all slices that gives every member what it needs."""
-    needs = [
-        (each.lowest_total - each.sum_least) / w
-        for each, w in zip(members, weights, strict=True)
-        if w
+def _of_size(groups: list[list[FlexOffer]], size: int | None) -> list[tuple[FlexOffer, ...]]:
+    return [
+        tuple(each[k : k + (size or len(each))])
+        for each in groups
+        for k in range(0, len(each), size or len(each))
     ]
-    return -int(-max(needs, default=Fraction(0)) // 1)
 
 
 def _runs(

@@ -56,7 +56,7 @@ class StartChoice:
     bound
         No choice costs less, ticks.
     proved
-        Whether the solver came to its end.
+        Whether the solver came to its end within the gap.
     """
 
     starts: tuple[int, ...]
@@ -103,15 +103,17 @@ class OfferProgram:
         self._above: dict[tuple[int, int], int] = {}
         self._build()
 
-    def choose(self, nodes: int) -> StartChoice | None:
+    def choose(self, nodes: int, gap: float) -> StartChoice | None:
         """Return the best starts within a number of nodes; ``None`` when there are none.
+
+        The search ends at a gap, as a part of the cost.
 
         Raises
         ------
         ArithmeticError
             When the solver finds neither starts nor that there are none.
         """
-        result = self._solve(_KILO, self._is_start, nodes)
+        result = self._solve(_KILO, self._is_start, nodes, gap)
         if result is None:
             return None
         starts = tuple(
@@ -138,7 +140,7 @@ class OfferProgram:
         return tuple(found)
 
     def _solve(
-        self, unit_w: float, whole: Sequence[bool], nodes: int = _NODES
+        self, unit_w: float, whole: Sequence[bool], nodes: int = _NODES, gap: float = 0.0
     ) -> OptimizeResult | None:
         """Return a solution with powers and rows in a unit; ``None`` when there is none."""
         scale = np.where(self._is_start, 1.0, unit_w)
@@ -156,7 +158,7 @@ class OfferProgram:
             constraints=LinearConstraint(
                 matrix, np.array(self._low) / unit_w, np.array(self._high) / unit_w
             ),
-            options={"mip_rel_gap": 0.0, "node_limit": nodes},
+            options={"mip_rel_gap": gap, "node_limit": nodes},
         )
         if result.x is not None:
             return result

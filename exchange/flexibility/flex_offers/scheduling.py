@@ -62,7 +62,8 @@ class OfferSchedules:
     bound
         No schedules of what was optimised cost less, tick-watts, to the solver's accuracy.
     proved
-        Whether no cheaper ones exist; otherwise the search was ended.
+        Whether no cheaper ones exist, but for the gap that was allowed; otherwise the search was
+        ended at its last node.
     """
 
     schedules: tuple[FlexSchedule, ...]
@@ -98,6 +99,7 @@ def schedule(
     band: PowerLimits | PowerTarget,
     interval_s: int,
     nodes: int = _NODES,
+    gap: float = 0.0,
 ) -> OfferSchedules | NoSchedule:
     """Return the cheapest schedules of all offers; each is scheduled within the intervals given.
 
@@ -111,6 +113,8 @@ def schedule(
         Length of an interval, whole seconds.
     nodes
         Bound on the search, in nodes.
+    gap
+        The search ends when nothing is cheaper by more than this part of the cost.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def schedule(
     ArithmeticError
         When the solver fails.
     """
-    _check(offers, interval_s)
+    _check(offers, interval_s, nodes, gap)
     power = _band(band)
     starts = [_starts(each, len(power.least_w)) for each in offers]
     if not offers:
@@ -128,7 +132,7 @@ def schedule(
         if power.price_ticks is None and not within:
             return _refusal(power, nothing, 0)
         return _result((), (), band, interval_s, 0.0, True)
-    choice = OfferProgram(offers, starts, power, interval_s).choose(nodes)
+    choice = OfferProgram(offers, starts, power, interval_s).choose(nodes, gap)
     if choice is None:
         return _least_excess(offers, starts, power, interval_s, nodes)
     fixed = [[each] for each in choice.starts]
@@ -144,6 +148,7 @@ def schedule_in_groups(
     interval_s: int,
     tolerance: GroupingTolerance,
     nodes: int = _NODES,
+    gap: float = 0.0,
 ) -> GroupedSchedules:
     """Return schedules found for aggregates and divided among the offers, in their order.
 
@@ -152,12 +157,12 @@ def schedule_in_groups(
     aggregates cannot keep may be kept by the offers one by one.
     Parameters and errors are those of :func:`schedule`.
     """
-    _check(offers, interval_s)
+    _check(offers, interval_s, nodes, gap)
     for each in offers:
         _starts(each, _length(band))
     aggregates = aggregated("aggregate ", offers, tolerance)
     loss = aggregation_loss(aggregates)
-    outcome = schedule([each.offer for each in aggregates], band, interval_s, nodes)
+    outcome = schedule([each.offer for each in aggregates], band, interval_s, nodes, gap)
     if isinstance(outcome, OfferSchedules):
         own = {
             part.offer_id: part
@@ -169,9 +174,14 @@ def schedule_in_groups(
     return GroupedSchedules(outcome, len(aggregates), loss)
 
 
-def _check(offers: Sequence[FlexOffer], interval_s: int) -> None:
+def _check(offers: Sequence[FlexOffer], interval_s: int, nodes: int, gap: float) -> None:
     if interval_s < 1:
         raise ValueError(f"an interval has {interval_s} s; it must have 1 or more")
+    if nodes < 1 or not 0.0 <= gap < 1.0:
+        raise ValueError(
+            f"a search of {nodes} nodes to a gap of {gap}: 1 node or more and a gap from 0 to "
+            "below 1 are needed"
+        )
     seen: set[str] = set()
     for each in offers:
         if each.offer_id in seen:
@@ -252,7 +262,7 @@ def _least_excess(
 ) -> NoSchedule:
     """Return by how much limits are broken at least."""
     priced = PowerBand(power.least_w, power.most_w, 1.0)
-    choice = OfferProgram(offers, starts, priced, interval_s, with_cost=False).choose(nodes)
+    choice = OfferProgram(offers, starts, priced, interval_s, with_cost=False).choose(nodes, 0.0)
     found = None
     if choice is not None:
         fixed = [[each] for each in choice.starts]

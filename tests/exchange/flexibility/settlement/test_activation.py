@@ -40,6 +40,10 @@ def refused(order: ActivationOrder, *earlier: OrderedProfile) -> ActivationRefus
     return found
 
 
+def exact(*energies_ws: int) -> tuple[Fraction, ...]:
+    return tuple(Fraction(each) for each in energies_ws)
+
+
 def power_at(each: OrderedProfile, moment: Fraction) -> Fraction:
     """Power in seconds after the start, drawn as a line."""
     if not 0 <= moment <= each.length_s:
@@ -118,10 +122,10 @@ def test_a_profile_by_hand() -> None:
     each = profile()
     assert each.end == START + timedelta(minutes=30)
     # 10 min at a mean of 6 kW and 5 min at 12 kW; 10 min at 12 kW and 5 min at 6 kW
-    assert each.energies_ws(START, 900, 2) == (7_200_000, 9_000_000)
+    assert each.energies_ws(START, 900, 2) == exact(7_200_000, 9_000_000)
     assert each.energy_ws == 16_200_000
     # After 5 minutes 6 kW: 300 s at a mean of 3 kW.
-    assert each.energies_ws(START, 300, 1) == (900_000,)
+    assert each.energies_ws(START, 300, 1) == exact(900_000)
     assert TERMS.full_activation_s == 900
 
 
