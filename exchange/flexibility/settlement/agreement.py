@@ -20,7 +20,7 @@ class PenaltyTerms:
         Ticks per kWh that was ordered, not delivered, not excused and beyond the tolerance.
     tolerance
         The part of each interval's order that may be missing without penalty, 0 to 1.
-    least_share
+    least_delivered_share
         The step rule: when less than this part of an activation was delivered or excused, the
         availability of the window is lost.  0 to 1; with 0 it is never lost.
     availability_price_ticks
@@ -34,14 +34,14 @@ class PenaltyTerms:
 
     energy_price_ticks: int = 0
     tolerance: Fraction = Fraction(0)
-    least_share: Fraction = Fraction(0)
+    least_delivered_share: Fraction = Fraction(0)
     availability_price_ticks: int = 0
 
     def __post_init__(self) -> None:
         for name in ("energy_price_ticks", "availability_price_ticks"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; a penalty is not below 0")
-        for name in ("tolerance", "least_share"):
+        for name in ("tolerance", "least_delivered_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
 

@@ -77,7 +77,7 @@ class Delivery:
         return sum(self.excused_ws, Fraction(0))
 
     @property
-    def share(self) -> Fraction:
+    def delivered_share(self) -> Fraction:
         """What was delivered or excused, of what was ordered; 1 is all of it."""
         return (self.delivered + self.excused) / self.ordered
 

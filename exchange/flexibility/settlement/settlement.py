@@ -4,11 +4,11 @@ Amounts in tick-watts; ``[x]`` is the nearest whole number, taken once for each 
 
 - availability ``price per kW x reserved watts``, from the buyers
 - utilisation ``[price per kWh x ordered energy]``, from the buyers
-- deficiency: what was not delivered is paid back at the utilisation price, and what was not
-  available at the availability price, so nothing that was not there is paid
+- deficiency: what was not delivered is paid back at the utilisation price, and what was neither
+  available nor forbidden by the envelope at the availability price
 - penalties ``[penalty price x penalised energy]`` and ``penalty price x missing watts``
-- lost availability: after an activation below the least share, the provider pays back what it still
-  has of the availability, once for the window
+- lost availability: after an activation below the least delivered share, the provider pays back
+  what it still has of the availability, once for the window
 
 Each amount is divided among the buyers by their weights, by largest remainder.
 """
@@ -168,17 +168,18 @@ def settle(agreement: FlexAgreement, calls: Sequence[Call] = ()) -> FlexSettleme
             raise ValueError(f"{agreement.agreement_id}: {name} is settled twice")
         seen.add(name)
         _utilisation(agreement, call, entries)
-        if call.delivery.share < agreement.penalties.least_share:
+        if call.delivery.delivered_share < agreement.penalties.least_delivered_share:
             short.append(call)
     if short and held:
-        worst = min(short, key=lambda each: each.delivery.share).delivery
+        worst = min((call.delivery for call in short), key=lambda each: each.delivered_share)
+        least = agreement.penalties.least_delivered_share
         _add(
             entries,
             agreement,
             FlexItem.LOST_AVAILABILITY,
             held,
-            f"Of {worst.activation_id}, {_percent(worst.share)} was delivered or excused; below "
-            f"{_percent(agreement.penalties.least_share)} the availability of the window is lost.",
+            f"Of {worst.activation_id}, {_percent(worst.delivered_share)} was delivered or "
+            f"excused; below {_percent(least)} the availability of the window is lost.",
         )
     return FlexSettlement(tuple(entries))
 

@@ -108,9 +108,9 @@ def test_every_interval_is_split_into_what_it_was(
             assert found.excused_ws[k] == found.deficient_ws[k]
         if room >= order.power_w:
             assert not found.excused_ws[k]
-    assert 0 <= found.share <= 1
+    assert 0 <= found.delivered_share <= 1
     assert 0 <= found.accuracy <= 1
-    assert found.delivered + found.excused == found.share * found.ordered
+    assert found.delivered + found.excused == found.delivered_share * found.ordered
 
 
 @given(DELIVERIES, PARTS)
@@ -130,7 +130,7 @@ def test_delivery_by_hand() -> None:
     assert found.delivered_ws == exact(6_300_000, 9_000_000, 0)
     assert found.over_ws == exact(0, 1_800_000, 0)
     assert found.deficient_ws == exact(900_000, 0, 0)
-    assert found.share == Fraction(153, 162)
+    assert found.delivered_share == Fraction(153, 162)
     assert found.accuracy == 1 - Fraction(900_000 + 1_800_000 + 900_000, 16_200_000)
     assert found.penalised_ws(Fraction(1, 20)) == 540_000  # 900,000 less 5 % of 7,200,000
     # The envelope lets it withdraw no less than 11 kW in the first interval: 9 kW of room.  Limits
@@ -139,6 +139,16 @@ def test_delivery_by_hand() -> None:
     bound = measured(order, START, QUARTER, [-9_000], [-3_000], EnvelopeLimits([0], [20_000]))
     assert bound.deficient_ws == exact(5_400_000)  # 12 kW ordered, 6 kW delivered
     assert bound.excused_ws == exact(2_700_000)  # 12 kW ordered, 9 kW possible
+
+
+def test_an_envelope_cuts_a_ramp_where_power_is_above_it() -> None:
+    """12 kW in 15 minutes: the mean is 6 kW, and still 6 kW of room forbid the second half."""
+    order = profile(UP, 12_000, 900, 900, 0)
+    envelope = EnvelopeLimits([10_000, 16_000], [0, 0])
+    found = measured(order, START, QUARTER, [4_000] * 2, [4_000] * 2, envelope)
+    assert found.deficient_ws == exact(5_400_000, 10_800_000)
+    # 450 s at a mean of 3 kW and 450 s at 6 kW are possible.
+    assert found.excused_ws == exact(5_400_000 - 1_350_000 - 2_700_000, 0)
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -208,7 +218,7 @@ def test_amounts_follow_their_formulas_and_add_up(
     assert found.total(FlexItem.AVAILABILITY) == window.reserved_w * window.price_ticks
     assert found.total(FlexItem.NOT_AVAILABLE) == missing * window.price_ticks
     assert found.total(FlexItem.SHORT_AVAILABILITY) == missing * terms.availability_price_ticks
-    lost = any(d.share < terms.least_share for d in deliveries)
+    lost = any(d.delivered_share < terms.least_delivered_share for d in deliveries)
     assert found.total(FlexItem.LOST_AVAILABILITY) == (kept if lost else 0)
 
 
@@ -262,7 +272,7 @@ def test_what_the_envelope_forbids_costs_no_penalty(
     inside = EnvelopeLimits([max(w, 0) for w in baseline], [max(-w, 0) for w in baseline])
     delivery = measured(order, START, QUARTER, baseline, baseline, inside)
     found = settle(replace(agreement, availability=None), [Call(delivery)])
-    assert delivery.share == 1
+    assert delivery.delivered_share == 1
     assert delivery.delivered == 0
     assert not any(each.entry.purpose is Purpose.PENALTY for each in found.entries)
     assert found.statement("agg").balance == 0
