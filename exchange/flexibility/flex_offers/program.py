@@ -151,18 +151,21 @@ class OfferProgram:
                 shape=(len(self._low), len(self._cost)),
             )
         )
-        result = milp(
-            np.array(self._cost) / unit_w * scale,
-            integrality=np.array(whole, dtype=np.int64),
-            bounds=Bounds(np.zeros(len(scale)), np.array(self._upper) / scale),
-            constraints=LinearConstraint(
-                matrix, np.array(self._low) / unit_w, np.array(self._high) / unit_w
-            ),
-            options={"mip_rel_gap": gap, "node_limit": nodes},
-        )
-        if result.x is not None:
-            return result
-        if result.status == _INFEASIBLE:
+        for presolve in (True, False):  # with presolve, feasible programs were called infeasible
+            result = milp(
+                np.array(self._cost) / unit_w * scale,
+                integrality=np.array(whole, dtype=np.int64),
+                bounds=Bounds(np.zeros(len(scale)), np.array(self._upper) / scale),
+                constraints=LinearConstraint(
+                    matrix, np.array(self._low) / unit_w, np.array(self._high) / unit_w
+                ),
+                options={"mip_rel_gap": gap, "node_limit": nodes, "presolve": presolve},
+            )
+            if result.x is not None:
+                return result
+            if result.status != _INFEASIBLE:
+                break
+        else:
             return None
         raise ArithmeticError(f"{len(self.offers)} offers are not scheduled: {result.message}")
 

@@ -269,7 +269,10 @@ def _least_excess(
         found = OfferProgram(offers, fixed, priced, interval_s, with_cost=False).fill()
     if choice is None or found is None:
         raise ArithmeticError("no schedules were found even without limits")
-    return _refusal(power, total_power(offers, found, len(power.least_w)), len(offers))
+    refusal = _refusal(power, total_power(offers, found, len(power.least_w)), len(offers))
+    if not any(refusal.excess_w):
+        raise ArithmeticError("the solver found no schedules within the limits, and then some")
+    return refusal
 
 
 def _refusal(power: PowerBand, watts: tuple[int, ...], count: int) -> NoSchedule:
