@@ -17,6 +17,15 @@ class Purpose(StrEnum):
     TRADE = "trade"
     COMPENSATION = "compensation"
     PENALTY = "penalty"
+    AVAILABILITY = "availability"
+    """Flexibility held ready."""
+    UTILISATION = "utilisation"
+    """Flexibility that is ordered."""
+    DEFICIENCY = "deficiency"
+    """What a provider pays back of the two, because it was not there."""
+
+
+_FLEXIBILITY = (Purpose.AVAILABILITY, Purpose.UTILISATION, Purpose.DEFICIENCY)
 
 
 class LedgerEntry(NamedTuple):
@@ -39,6 +48,7 @@ class LedgerEntry(NamedTuple):
 class Account:
     """The bookings of one account in one interval: watts, and money in tick-watts.
 
+    ``paid`` and ``received`` are for trades and for flexibility; watts are those of trades.
     ``compensation`` is what it received, ``penalties`` what it owes; both are negative on the
     account of the DSO that stands against them.
     """
@@ -60,6 +70,8 @@ class Account:
         if entry.purpose is Purpose.TRADE:
             self.bought_w += entry.quantity_w
             self.paid += entry.amount
+        elif entry.purpose in _FLEXIBILITY:
+            self.paid += entry.amount
         elif entry.purpose is Purpose.COMPENSATION:
             self.compensation -= entry.amount
         else:
@@ -69,6 +81,8 @@ class Account:
         """Take the payee's side of an entry."""
         if entry.purpose is Purpose.TRADE:
             self.sold_w += entry.quantity_w
+            self.received += entry.amount
+        elif entry.purpose in _FLEXIBILITY:
             self.received += entry.amount
         elif entry.purpose is Purpose.COMPENSATION:
             self.compensation += entry.amount

@@ -232,6 +232,8 @@ class MixedProgram:
     """``max value y  s.t.  row_lower <= coefficients y <= row_upper, lower <= y <= upper``.
 
     Shapes: value, lower, upper, integer (v,), coefficients (rows, v), row bounds (rows,).
+    Without ``presolve`` the solver takes longer; with it, it has called a feasible program
+    infeasible.
     """
 
     value: FloatArray
@@ -241,6 +243,7 @@ class MixedProgram:
     lower: FloatArray
     upper: FloatArray
     integer: BoolArray
+    presolve: bool = True
 
     def solve(self, gap: float, budget: RemainingWork) -> FloatArray | None:
         """Return an optimum to within ``gap`` tick-lots; ``None`` when it is infeasible.
@@ -264,6 +267,8 @@ class MixedProgram:
                 budget.close()
                 return None
             solver = _new_solver(**_MIXED, mip_abs_gap=scale * gap, mip_max_nodes=nodes)
+            if not self.presolve:
+                solver.setOptionValue("presolve", "off")
             status = self._run(solver, scale)
             info = solver.getInfo()
             budget.spend(work.root + work.node * max(int(info.mip_node_count), 0))

@@ -1,0 +1,9 @@
+"""Time-shiftable offers: energy that may begin between two times, in amounts between two profiles.
+
+``flex_offer``     an offer, a schedule of it, and what a schedule costs
+``aggregation``    groups of like offers, and the one offer that stands for a group
+``joint_profile``  the profile that stands for those of a group
+``division``       a schedule of the one offer, divided among its members exactly
+``scheduling``     the cheapest starts and powers under limits or along a target
+``program``        the mixed-integer program of that choice
+"""

@@ -1,0 +1,225 @@
+"""The program that chooses starts and powers of time-shiftable offers.
+
+For offer i and start s, ``z_is`` is 1 where it begins so; ``y_it >= 0`` is its power in interval t
+above the least of its slice there:
+
+    ``min  sum price_i h (sum_s L_i z_is + sum_t y_it) + sum shift_is z_is``
+    ``     + price h sum |deviation|``
+    ``sum_s z_is = 1``
+    ``y_it <= sum_s d_i(t-s) z_is``, and ``a_i <= sum_t y_it <= b_i`` where the total is bound
+    ``least_t <= sum_i sign_i (sum_s l_i(t-s) z_is + y_it) <= most_t``, or all but a deviation
+
+with least ``l``, their sum L, width d and interval length h.  Starts are chosen in kW, as the
+solver's tolerances are absolute; then, with starts fixed, powers in whole watts.  These are a flow,
+each ``y_it`` in one row of its offer and one of its interval, so whole watts cost no more than
+others.  They are checked against the offers in integers, not believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, OptimizeResult, milp
+from scipy.sparse import coo_array, csr_array
+
+from exchange.flexibility.flex_offers.flex_offer import FlexOffer, FlexSchedule
+from security_check.arrays import FloatArray, IntArray
+
+_KILO = 1e3  # the solver's tolerances are absolute, so the choice of starts is in kW
+_HOUR_S = 3600.0
+_INFEASIBLE = 2  # as milp has it
+_NODES = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class PowerBand:
+    """What the total power of an interval may be, whole watts, injection positive.
+
+    ``price_ticks`` is for a kWh outside; without one nothing outside is allowed.
+    """
+
+    least_w: FloatArray
+    most_w: FloatArray
+    price_ticks: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartChoice:
+    """The best starts that were found.
+
+    Parameters
+    ----------
+    starts
+        Of each offer.
+    bound
+        No choice costs less, ticks.
+    proved
+        Whether the solver came to its end within the gap.
+    """
+
+    starts: tuple[int, ...]
+    bound: float
+    proved: bool
+
+
+class OfferProgram:
+    """The program of some offers on a grid.
+
+    Parameters
+    ----------
+    offers
+        All of them are scheduled.
+    starts
+        For each offer, where it may begin.
+    band
+        The band of each interval, which also says how many there are.
+    interval_s
+        Length of an interval.
+    with_cost
+        Whether what owners are paid counts; without, only what is outside the band.
+    """
+
+    def __init__(
+        self,
+        offers: Sequence[FlexOffer],
+        starts: Sequence[Sequence[int]],
+        band: PowerBand,
+        interval_s: int,
+        *,
+        with_cost: bool = True,
+    ) -> None:
+        self.offers, self.starts, self.band = offers, starts, band
+        self.hours = interval_s / _HOUR_S
+        self.with_cost = with_cost
+        self._cost: list[float] = []
+        self._upper: list[float] = []
+        self._is_start: list[bool] = []
+        self._entries: list[tuple[int, int, float]] = []
+        self._low: list[float] = []
+        self._high: list[float] = []
+        self._begin: dict[tuple[int, int], int] = {}
+        self._above: dict[tuple[int, int], int] = {}
+        self._build()
+
+    def choose(self, nodes: int, gap: float) -> StartChoice | None:
+        """Return the best starts within a number of nodes; ``None`` when there are none.
+
+        The search ends at a gap, as a part of the cost.
+
+        Raises
+        ------
+        ArithmeticError
+            When the solver finds neither starts nor that there are none.
+        """
+        result = self._solve(_KILO, self._is_start, nodes, gap)
+        if result is None:
+            return None
+        starts = tuple(
+            own[int(np.argmax([result.x[self._begin[i, s]] for s in own]))]
+            for i, own in enumerate(self.starts)
+        )
+        return StartChoice(starts, float(result.mip_dual_bound), result.status == 0)
+
+    def fill(self) -> tuple[FlexSchedule, ...] | None:
+        """Return whole watts for offers that may begin at one time each; ``None`` without any."""
+        assert all(len(own) == 1 for own in self.starts)
+        result = self._solve(1.0, [True] * len(self._cost))
+        if result is None:
+            return None
+        whole: IntArray = np.round(result.x).astype(np.int64)
+        found = []
+        for i, (offer, (start,)) in enumerate(zip(self.offers, self.starts, strict=True)):
+            above = [self._above.get((i, start + k)) for k in range(len(offer.slices))]
+            watts = tuple(
+                each.least_w + (0 if place is None else int(whole[place]))
+                for each, place in zip(offer.slices, above, strict=True)
+            )
+            found.append(FlexSchedule(offer.offer_id, start, watts))
+        return tuple(found)
+
+    def _solve(
+        self, unit_w: float, whole: Sequence[bool], nodes: int = _NODES, gap: float = 0.0
+    ) -> OptimizeResult | None:
+        """Return a solution with powers and rows in a unit; ``None`` when there is none."""
+        scale = np.where(self._is_start, 1.0, unit_w)
+        rows, columns, values = (np.array(each) for each in zip(*self._entries, strict=True))
+        matrix = csr_array(
+            coo_array(
+                (values * scale[columns] / unit_w, (rows, columns)),
+                shape=(len(self._low), len(self._cost)),
+            )
+        )
+        for presolve in (True, False):  # with presolve, feasible programs were called infeasible
+            result = milp(
+                np.array(self._cost) / unit_w * scale,
+                integrality=np.array(whole, dtype=np.int64),
+                bounds=Bounds(np.zeros(len(scale)), np.array(self._upper) / scale),
+                constraints=LinearConstraint(
+                    matrix, np.array(self._low) / unit_w, np.array(self._high) / unit_w
+                ),
+                options={"mip_rel_gap": gap, "node_limit": nodes, "presolve": presolve},
+            )
+            if result.x is not None:
+                return result
+            if result.status != _INFEASIBLE:
+                break
+        else:
+            return None
+        raise ArithmeticError(f"{len(self.offers)} offers are not scheduled: {result.message}")
+
+    def _column(self, cost: float, upper: float, *, start: bool = False) -> int:
+        self._cost.append(cost)
+        self._upper.append(upper)
+        self._is_start.append(start)
+        return len(self._cost) - 1
+
+    def _row(self, entries: Sequence[tuple[int, float]], low: float, high: float) -> None:
+        """Add a row in watts."""
+        self._entries += [(len(self._low), column, value) for column, value in entries]
+        self._low.append(low)
+        self._high.append(high)
+
+    def _build(self) -> None:
+        power: list[list[tuple[int, float]]] = [[] for _ in self.band.least_w]
+        for i, (offer, own) in enumerate(zip(self.offers, self.starts, strict=True)):
+            self._of_offer(i, offer, own, power)
+        outside = self.band.price_ticks
+        for t, entries in enumerate(power):
+            if outside is not None:
+                entries.append((self._column(outside * self.hours, np.inf), 1.0))
+                entries.append((self._column(outside * self.hours, np.inf), -1.0))
+            self._row(entries, float(self.band.least_w[t]), float(self.band.most_w[t]))
+
+    def _of_offer(
+        self,
+        i: int,
+        offer: FlexOffer,
+        starts: Sequence[int],
+        power: list[list[tuple[int, float]]],
+    ) -> None:
+        price = offer.energy_price_ticks * self.hours if self.with_cost else 0.0
+        shift = _KILO * offer.shift_price_ticks if self.with_cost else 0.0
+        widths = offer.widths_w
+        room: dict[int, list[tuple[int, float]]] = {}
+        for s in starts:
+            cost = price * offer.sum_least + shift * (s - offer.earliest)
+            z = self._begin[i, s] = self._column(cost, 1.0, start=True)
+            for k, each in enumerate(offer.slices):
+                if each.least_w:
+                    power[s + k].append((z, float(offer.sign * each.least_w)))
+                if widths[k]:
+                    room.setdefault(s + k, []).append((z, -float(widths[k])))
+        # Times a kilowatt, because rows are in watts and the tolerance of this one is absolute too.
+        self._row([(self._begin[i, s], _KILO) for s in starts], _KILO, _KILO)
+        for t, below in sorted(room.items()):
+            y = self._above[i, t] = self._column(price, float(max(widths)))
+            power[t].append((y, float(offer.sign)))
+            self._row([(y, 1.0), *below], -np.inf, 0.0)
+        if offer.is_bound:
+            self._row(
+                [(self._above[i, t], 1.0) for t in sorted(room)],
+                float(offer.lowest_total - offer.sum_least),
+                float(offer.highest_total - offer.sum_least),
+            )
