@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from doe_allocation.coordination.messages import told
+from exchange.clearing.problem import ClearingError
 from exchange.flexibility.products.day import (
     FlexDay,
     Forecast,
@@ -42,6 +43,8 @@ from gateway.flexibility.day.result import (
     WithheldRecord,
 )
 from gateway.flexibility.day.units import Units
+from gateway.formats.faults import InputFaults
+from security_check.errors import Fault
 
 
 def run_flexibility_day(case: DayCase) -> FlexibilityDayResult:
@@ -49,10 +52,13 @@ def run_flexibility_day(case: DayCase) -> FlexibilityDayResult:
 
     Raises
     ------
-    ClearingError
+    InputFaults
         When the solver finds no best choice in a session.
     """
-    reports = run_day(case.day)
+    try:
+        reports = run_day(case.day)
+    except ClearingError as error:
+        raise InputFaults(case.source, [Fault("phases", str(error))]) from None
     phases = [_phase(case.day, case.units, each) for each in reports]
     return FlexibilityDayResult(source=case.source, description=case.description, phases=phases)
 
