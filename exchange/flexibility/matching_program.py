@@ -23,7 +23,7 @@ from exchange.flexibility.robust_flows import RobustFlows
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 _UNIT_W = 1e3  # a unit of the linear program: the solver's tolerances are absolute
-_WHOLE = 1e-3  # watts by which a solution in whole watts may miss them
+_WHOLE = 1e-7  # watts by which a linear solution may miss whole watts, for rounding alone
 
 
 @dataclass(frozen=True, slots=True)
