@@ -172,6 +172,8 @@ def mutants_of(path: Path) -> list[Mutant]:
         left_out = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         if isinstance(node, (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom)):
             left_out.append(node)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "zip":
+            left_out += node.keywords  # ``strict`` is a check of the code itself
         if isinstance(node, ast.ClassDef):
             left_out += node.decorator_list  # ``frozen`` and ``slots`` change no result
         skipped |= {id(part) for each in left_out if each is not None for part in ast.walk(each)}

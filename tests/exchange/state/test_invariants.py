@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from market import START, Market
 
+from exchange.state.safeguards import Safeguard
+from exchange.vocabulary.reasons import OnDisconnect
 from orderbook.order import LimitOrder, Side
 from security_check.model.envelope import Direction
 
@@ -65,6 +67,13 @@ def _smuggle_an_order_in(market):
     market.exchange.book(START, INJECTION).add(LimitOrder(99, Side.BUY, 1, 1))
 
 
+def _guard_a_session_that_broke(market):
+    safeguards = market.exchange.state.safeguards
+    for name in ("first", "second"):
+        safeguards.set("p0", Safeguard(name, name, OnDisconnect.CANCEL, None))
+    safeguards._broken["p0"] = {"second": None}
+
+
 @pytest.mark.parametrize(
     "tamper",
     [
@@ -78,6 +87,7 @@ def _smuggle_an_order_in(market):
         _tell_the_network_otherwise,
         _cross_the_book,
         _smuggle_an_order_in,
+        _guard_a_session_that_broke,
     ],
 )
 def test_tampering_is_found(market, tamper):
