@@ -71,15 +71,10 @@ def refill(state: State, event: OrderRefilled) -> None:
 
 
 def reduce(state: State, event: OrderReduced) -> None:
-    """Reduce an order that its holding or capacity no longer covers."""
+    """Reduce an order that its holding or capacity no longer covers; something is left of it."""
     order = state.orders[event.order_id]
     order.quantity_w -= event.reduced_by_w
-    _lower(state, order, event.reduced_by_w)
-
-
-def _lower(state: State, order: Order, by_w: int) -> None:
-    state.sessions[order.interval].reduce(order, by_w)
-    _close_if_empty(state, order)
+    state.sessions[order.interval].reduce(order, event.reduced_by_w)
 
 
 def _close_if_empty(state: State, order: Order) -> None:
@@ -126,7 +121,7 @@ def amend(state: State, event: OrderAmended) -> None:
     order = state.orders[event.previous_order_id]
     if event.order_id == event.previous_order_id:
         order.quantity_w = event.quantity_w
-        _lower(state, order, order.remaining_w - event.remaining_w)
+        state.sessions[order.interval].reduce(order, order.remaining_w - event.remaining_w)
         return
     state.remove(order)
     order.quantity_w = event.quantity_w
