@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from doe_allocation.coordination.messages import told
+from exchange.flexibility.measurement.measuring import Measured
+from exchange.flexibility.measurement.monitoring import Monitored
+from exchange.flexibility.measurement.orders import Activated
 from exchange.flexibility.products.day import (
     FlexDay,
     Forecast,
@@ -18,6 +21,7 @@ from exchange.flexibility.products.spot import BranchFlow
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusal
 from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
+from gateway.flexibility.day.delivery_running import delivery_result
 from gateway.flexibility.day.result import (
     CompetitionRecord,
     DayAward,
@@ -88,6 +92,8 @@ def _phase(day: FlexDay, units: Units, report: PhaseReport) -> PhaseResult:
         )
     if isinstance(result, SpotResult):
         return _spot(name, units, result, said)
+    if isinstance(result, Activated | Measured | Monitored):
+        return delivery_result(name, units, result, said)
     return _settlement(name, units, result, said)
 
 
@@ -236,5 +242,6 @@ def _settlement(
         ],
         balances_eur={party: units.eur(each) for party, each in result.balances.items()},
         activated_w={resource: list(watts) for resource, watts in result.activated_w.items()},
+        notes=list(result.notes),
         told=said,
     )
