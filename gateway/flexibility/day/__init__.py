@@ -7,6 +7,7 @@
 ``offer_faults``      the same of its offers and contracts
 ``case``              from a file to the day, or all of its faults
 ``delivery_case``     from a file to its meters and terms of delivery, or their faults
+``meter_table``       metered power from a table over time
 ``delivery_faults``   what is wrong between phases, offers and meters
 ``result``            the file that ``flexibility-day`` writes
 ``delivery_result``   its part about orders, deliveries and reports

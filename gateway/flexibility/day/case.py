@@ -116,16 +116,20 @@ def load_day(path: Path) -> DayCase:
     """
     source = shown_name(path)
     if path.suffix == ".json":
-        return day_of(parsed_json(FlexibilityDayFile, read_bytes(path), source), source)
+        return day_of(
+            parsed_json(FlexibilityDayFile, read_bytes(path), source), source, path.parent
+        )
     try:
         content = FlexibilityDayFile.model_validate(read_toml(path))
     except ValidationError as error:
         raise InputFaults(source, sentences(error)) from None
-    return day_of(content, source)
+    return day_of(content, source, path.parent)
 
 
-def day_of(content: FlexibilityDayFile, source: str) -> DayCase:
+def day_of(content: FlexibilityDayFile, source: str, folder: Path) -> DayCase:
     """Return the day of a file's content; ``source`` names it in messages.
+
+    ``folder`` is that of the file.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def day_of(content: FlexibilityDayFile, source: str) -> DayCase:
         except NetworkFaults as found:
             faults += [Fault(f"network.{each.element}", each.detail) for each in found.faults]
     builder = _Builder(content, units, faults)
-    day = builder.day(network, metering_of(content, units, faults))
+    day = builder.day(network, metering_of(content, units, folder, faults))
     faults += day_faults(content, units)
     if not faults:
         faults += delivery_faults(day)

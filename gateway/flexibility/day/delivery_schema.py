@@ -74,11 +74,19 @@ class DayNomination(Record):
     received: Time
 
 
+class DayMeterTable(Record):
+    """A table of metered power over time, with a column for each resource."""
+
+    file: Name
+    history_days: Annotated[int, Field(ge=1, le=1000)]
+
+
 class DayMeter(Record):
     """What is known of a resource's power."""
 
     resource: Name
-    power_w: Power
+    power_w: Power | None = None
+    activated: list[date] = Field(default_factory=list)
     history: list[MeterDay] = Field(default_factory=list)
     nomination: DayNomination | None = None
     injection_limit_w: Limit | None = None

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
-from gateway.flexibility.day.delivery_schema import DayDelivery, DayMeter
+from gateway.flexibility.day.delivery_schema import DayDelivery, DayMeter, DayMeterTable
 from gateway.formats.linear.entries import RatedBranch
 from gateway.formats.prices import Price
 from gateway.formats.records import LARGEST_W, Name, Record, SignedWatts, Time, Watts
@@ -247,6 +247,7 @@ class FlexibilityDayFile(Record):
     forward_offers: list[DayForwardOffer] = Field(default_factory=list)
     offers: list[DayOffer] = Field(default_factory=list)
     holidays: list[date] = Field(default_factory=list)
+    meter_table: DayMeterTable | None = None
     meters: list[DayMeter] = Field(default_factory=list)
     network: DayNetwork | None = None
     phases: Annotated[list[PhaseEntry], Field(min_length=1)]

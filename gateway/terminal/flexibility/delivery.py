@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
@@ -13,6 +15,7 @@ from gateway.flexibility.day.delivery_result import (
 from gateway.terminal.console import escape, new_table, print_rest
 
 _SHOWN = 20  # rows of a table
+_POWERS = 4  # of a row
 
 
 def show_delivery(
@@ -43,13 +46,11 @@ def _show_orders(phase: ActivationResult, console: Console) -> None:
 
 
 def _show_deliveries(phase: MeasurementResult, console: Console) -> None:
-    numbers = ["ordered kWh", "delivered", "over", "missing", "excused", "accuracy"]
-    table = new_table("", ["order", "baseline kW", "metered kW"], numbers)
+    numbers = ["kWh", "delivered", "over", "missing", "excused", "accuracy"]
+    table = new_table("", ["order"], numbers)
     for each in phase.deliveries[:_SHOWN]:
-        usual = ", ".join(_kw(watts) for watts in each.baseline_w[:4])
-        metered = ", ".join(_kw(watts) for watts in each.metered_w[:4])
         table.add_row(
-            *(Text(cell) for cell in (each.order, usual, metered)),
+            Text(each.order),
             _kw(each.ordered_wh),
             _kw(each.delivered_wh),
             _kw(each.over_wh),
@@ -61,6 +62,10 @@ def _show_deliveries(phase: MeasurementResult, console: Console) -> None:
         table.add_row(Text("nothing", style="dim"))
     console.print(table)
     print_rest(len(phase.deliveries), _SHOWN, console)
+    for each in phase.deliveries[:_SHOWN]:
+        usual, metered = (_some(watts) for watts in (each.baseline_w, each.metered_w))
+        sentence = f"{each.order}: baseline {usual} kW, metered {metered} kW"
+        console.print(f"  {escape(sentence)}", soft_wrap=True)
 
 
 def _show_report(phase: MonitoringResult, console: Console) -> None:
@@ -85,6 +90,12 @@ def _show_report(phase: MonitoringResult, console: Console) -> None:
         sentence += f" kW, as sold {_kw(flow.sold_w)}, as measured {_kw(flow.measured_w)}"
         console.print(f"  {state} {escape(sentence)}, limit {_kw(limit_w)} kW", soft_wrap=True)
     print_rest(len(phase.branches), _SHOWN, console)
+
+
+def _some(watts: Sequence[int]) -> str:
+    """Return the first powers of a row."""
+    rest = ", ..." if len(watts) > _POWERS else ""
+    return ", ".join(_kw(each) for each in watts[:_POWERS]) + rest
 
 
 def _kw(watts: float) -> str:
