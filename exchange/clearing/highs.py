@@ -232,8 +232,8 @@ class MixedProgram:
     """``max value y  s.t.  row_lower <= coefficients y <= row_upper, lower <= y <= upper``.
 
     Shapes: value, lower, upper, integer (v,), coefficients (rows, v), row bounds (rows,).
-    Without ``presolve`` the solver takes longer; with it, it has called a feasible program
-    infeasible.
+    The solver's presolve has called feasible programs infeasible.  So where 0, or the bound nearest
+    to it, is a solution, that answer is not believed: the program is solved without presolve.
     """
 
     value: FloatArray
@@ -243,7 +243,6 @@ class MixedProgram:
     lower: FloatArray
     upper: FloatArray
     integer: BoolArray
-    presolve: bool = True
 
     def solve(self, gap: float, budget: RemainingWork) -> FloatArray | None:
         """Return an optimum to within ``gap`` tick-lots; ``None`` when it is infeasible.
@@ -260,29 +259,42 @@ class MixedProgram:
             # The solver reports programs without variables as empty.
             feasible = (self.row_lower <= 0.0).all() and (self.row_upper >= 0.0).all()
             return np.zeros(0) if feasible else None
-        statuses, work = [], ProgramCost(*self.coefficients.shape)
+        statuses = []
         for bits in (0, _bits(self.value)):
-            nodes, scale = budget.nodes(work), 2.0**-bits
-            if not nodes:
-                budget.close()
+            status, found = self._attempt(2.0**-bits, gap, budget, {})
+            if status == highspy.HighsModelStatus.kInfeasible and self._allows_nothing():
+                status, found = self._attempt(2.0**-bits, gap, budget, {"presolve": "off"})
+            if found is not None:
+                return found
+            if status is None or status in _WITHOUT_SOLUTION:
                 return None
-            solver = _new_solver(**_MIXED, mip_abs_gap=scale * gap, mip_max_nodes=nodes)
-            if not self.presolve:
-                solver.setOptionValue("presolve", "off")
-            status = self._run(solver, scale)
-            info = solver.getInfo()
-            budget.spend(work.root + work.node * max(int(info.mip_node_count), 0))
-            if status == highspy.HighsModelStatus.kSolutionLimit:
-                budget.close()
-            found = info.primal_solution_status == int(
-                highspy.SolutionStatus.kSolutionStatusFeasible
-            )
-            if status in _ENDED and found:
-                return np.array(solver.getSolution().col_value)
-            if status in _WITHOUT_SOLUTION:
-                return None
-            statuses.append(solver.modelStatusToString(status))
+            statuses.append(_new_solver().modelStatusToString(status))
         raise ClearingError(f"the solver ends with {statuses[0]}, and scaled with {statuses[1]}")
+
+    def _attempt(
+        self, scale: float, gap: float, budget: RemainingWork, options: dict[str, str]
+    ) -> tuple[highspy.HighsModelStatus | None, FloatArray | None]:
+        """Return the solver's status and its solution, if any; no status without a budget."""
+        work = ProgramCost(*self.coefficients.shape)
+        nodes = budget.nodes(work)
+        if not nodes:
+            budget.close()
+            return None, None
+        solver = _new_solver(**_MIXED, **options, mip_abs_gap=scale * gap, mip_max_nodes=nodes)
+        status = self._run(solver, scale)
+        info = solver.getInfo()
+        budget.spend(work.root + work.node * max(int(info.mip_node_count), 0))
+        if status == highspy.HighsModelStatus.kSolutionLimit:
+            budget.close()
+        solved = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+        if status in _ENDED and solved:
+            return status, np.array(solver.getSolution().col_value)
+        return status, None
+
+    def _allows_nothing(self) -> bool:
+        """Return whether 0, or the bound nearest to it, satisfies every row."""
+        change = self.coefficients @ np.clip(0.0, self.lower, self.upper)
+        return bool((self.row_lower <= change).all() and (change <= self.row_upper).all())
 
     def _run(self, solver: highspy.Highs, scale: float) -> highspy.HighsModelStatus:
         _add_rows(solver, self.row_lower, self.row_upper, np.zeros((len(self.row_lower), 0)))

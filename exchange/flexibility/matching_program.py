@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from exchange.flexibility.robust_flows import RobustFlows
 from security_check.arrays import BoolArray, FloatArray, IntArray
 
 _UNIT_W = 1e3  # a unit of the linear program: the solver's tolerances are absolute
-_WHOLE = 1e-3  # watts by which a solution in whole watts may miss them
+_WHOLE = 1e-7  # watts by which a linear solution may miss whole watts, for rounding alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class _Program:
 
     def solve(self, unit_w: float, whole: BoolArray) -> FloatArray:
         """Return a solution in a unit of power."""
-        program = MixedProgram(
+        solution = MixedProgram(
             self.value,
             self.rows,
             self.row_lower / unit_w,
@@ -127,10 +127,7 @@ class _Program:
             np.zeros(self.columns),
             self.upper / unit_w,
             whole,
-        )
-        solution = program.solve(0.0, RemainingWork(LOTS))
-        if solution is None:  # matching nothing is feasible, so presolve is mistaken
-            solution = replace(program, presolve=False).solve(0.0, RemainingWork(LOTS))
+        ).solve(0.0, RemainingWork(LOTS))
         if solution is None:
             raise ClearingError("the matching of most welfare was not found")
         return solution

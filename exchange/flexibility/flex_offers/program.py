@@ -123,11 +123,19 @@ class OfferProgram:
         return StartChoice(starts, float(result.mip_dual_bound), result.status == 0)
 
     def fill(self) -> tuple[FlexSchedule, ...] | None:
-        """Return whole watts for offers that may begin at one time each; ``None`` without any."""
+        """Return the best whole watts of offers with one start each; ``None`` when there are none.
+
+        Raises
+        ------
+        ArithmeticError
+            When the solver does not come to its end.
+        """
         assert all(len(own) == 1 for own in self.starts)
         result = self._solve(1.0, [True] * len(self._cost))
         if result is None:
             return None
+        if result.status:
+            raise ArithmeticError(f"the powers of {len(self.offers)} offers: {result.message}")
         whole: IntArray = np.round(result.x).astype(np.int64)
         found = []
         for i, (offer, (start,)) in enumerate(zip(self.offers, self.starts, strict=True)):

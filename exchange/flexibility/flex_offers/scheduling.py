@@ -271,7 +271,7 @@ def _least_excess(
         raise ArithmeticError("no schedules were found even without limits")
     refusal = _refusal(power, total_power(offers, found, len(power.least_w)), len(offers))
     if not any(refusal.excess_w):
-        raise ArithmeticError("the solver found no schedules within the limits, and then some")
+        raise ArithmeticError("the solver called limits impossible that schedules keep")
     return refusal
 
 

@@ -93,6 +93,7 @@ def _notes(account: Account, as_sold: Sequence[Award]) -> tuple[str, ...]:
         for _, refusal in refused_orders(account.orders)
     ]
     if as_sold:
-        why = "no measurement came before" if account.measured is None else "no terms of delivery"
+        unmeasured = "no measured order is for them"
+        why = "no measurement came before" if account.measured is None else unmeasured
         notes.append(f"{len(as_sold)} of {len(account.awards)} awards are paid as sold: {why}")
     return tuple(notes)

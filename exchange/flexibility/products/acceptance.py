@@ -3,7 +3,8 @@
 Variables: ``x_p`` whole lots of a bid for a want, for each pair p that may meet; ``s_n`` what want
 n is served, ``s_n <= quantity_n`` and ``s_n <= sum effect_p lot x_p``; ``c_k`` whether choice k is
 taken.  Goals follow each other: the next one decides among what is best so far.  Everything in the
-program is in kW and ticks; a goal's optimum is kept to less than a tick-watt.
+program is in ticks and kW, or lots where these are larger; a goal's optimum is kept to less than a
+tick-watt, or a ten-thousandth of a tick a lot.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from security_check.arrays import FloatArray
 
 _KW = 1e3
 _WHOLE = 1e-5  # lots by which a solution may miss whole lots
-_KEPT = 1e-4  # tick-kW or kW by which an earlier goal may be missed: less than a tick-watt
-_OFF_KW = 1e-5  # a hundredth of a watt, by which a row may be off after rounding
+_KEPT = 1e-4  # tick-units or units by which an earlier goal may be missed
+_OFF = 1e-5  # units by which a row may be off after rounding, a hundredth of a watt of a kilowatt
 _WORK = 300_000  # units, half a minute or so; a market of a day takes a few hundred
 
 
@@ -174,13 +175,15 @@ class _Program:
         first = len(self.pairs) + len(self.wants)
         self.choice_at = {choice: first + k for k, choice in enumerate(self.choices)}
         self.columns = first + len(self.choices)
-        self.lot_kw = np.array([market.bids[pair.bid].lot_w / _KW for pair in self.pairs])
+        # The solver's tolerances are absolute: a unit is a kilowatt, or a lot if lots are larger.
+        self.unit_w = max(_KW, float(min(market.bids[bid].lot_w for bid in self.bids)))
+        self.lot = np.array([market.bids[pair.bid].lot_w / self.unit_w for pair in self.pairs])
         self.upper = np.ones(self.columns)
         self.upper[: len(self.pairs)] = [
             market.bids[pair.bid].most_w // market.bids[pair.bid].lot_w for pair in self.pairs
         ]
         for want, column in self.want_at.items():
-            self.upper[column] = market.wants[want].quantity_w / _KW
+            self.upper[column] = market.wants[want].quantity_w / self.unit_w
         self.integer = np.ones(self.columns, dtype=bool)
         self.integer[len(self.pairs) : first] = False
         self._rows: list[FloatArray] = []
@@ -223,11 +226,11 @@ class _Program:
         """Return what each goal maximises, one after the other."""
         bids, count = self.market.bids, len(self.pairs)
         cost, older, served, worth = (np.zeros(self.columns) for _ in range(4))
-        cost[:count] = self.lot_kw * [pair.price_ticks for pair in self.pairs]
+        cost[:count] = self.lot * [pair.price_ticks for pair in self.pairs]
         place = {
             order: k for k, order in enumerate(sorted({bids[each].order for each in self.bids}))
         }
-        older[:count] = self.lot_kw * [place[bids[pair.bid].order] for pair in self.pairs]
+        older[:count] = self.lot * [place[bids[pair.bid].order] for pair in self.pairs]
         for want, column in self.want_at.items():
             served[column], worth[column] = 1.0, self.market.wants[want].cap_ticks
         if goal is Goal.WELFARE:
@@ -238,23 +241,23 @@ class _Program:
         """Return whether rows hold for whole lots; what is served may be less than it was."""
         values = np.array(self._rows).reshape(-1, self.columns) @ solution
         lower, upper = (np.array([each[side] for each in self._bounds]) for side in (0, 1))
-        return bool((values >= lower - _OFF_KW).all() and (values <= upper + _OFF_KW).all())
+        return bool((values >= lower - _OFF).all() and (values <= upper + _OFF).all())
 
-    def _add(self, row: FloatArray, lower_kw: float, upper_kw: float) -> None:
+    def _add(self, row: FloatArray, lower: float, upper: float) -> None:
         self._rows.append(row)
-        self._bounds.append((lower_kw, upper_kw))
+        self._bounds.append((lower, upper))
 
     def _total(self, bid: int, scale: float = 1.0) -> FloatArray:
-        """Return the row of all kilowatts that are taken of a bid."""
+        """Return the row of all that is taken of a bid."""
         row = np.zeros(self.columns)
         for column in self.of_bid.get(bid, ()):
-            row[column] = scale * self.lot_kw[column]
+            row[column] = scale * self.lot[column]
         return row
 
     def _add_bids(self) -> None:
         for bid in self.bids:
             if len(self.of_bid[bid]) > 1:
-                self._add(self._total(bid), 0.0, self.market.bids[bid].most_w / _KW)
+                self._add(self._total(bid), 0.0, self.market.bids[bid].most_w / self.unit_w)
         for k in self.part.blocks:
             first, *others = self.market.blocks[k]
             for bid in others:
@@ -265,8 +268,8 @@ class _Program:
             row, balance = np.zeros(self.columns), np.zeros(self.columns)
             for k, pair in enumerate(self.pairs):
                 if pair.want == want:
-                    row[k] = pair.effect * self.lot_kw[k]
-                    balance[k] = pair.way * self.lot_kw[k]
+                    row[k] = pair.effect * self.lot[k]
+                    balance[k] = pair.way * self.lot[k]
             row[column] = -1.0
             self._add(row, 0.0, INFINITY)
             if self.market.wants[want].balanced:
@@ -283,7 +286,7 @@ class _Program:
                 row += self._total(bid, coefficient)
             for want, coefficient in wants.items():
                 row[self.want_at[want]] = coefficient
-            self._add(row, limit.lower_w / _KW, limit.upper_w / _KW)
+            self._add(row, limit.lower_w / self.unit_w, limit.upper_w / self.unit_w)
 
     def _add_choices(self) -> None:
         for choice, column in self.choice_at.items():
@@ -291,10 +294,10 @@ class _Program:
             for bid in self.market.choices[choice].bids:
                 row = self._total(bid)
                 total += row
-                row[column] = -self.market.bids[bid].most_w / _KW
+                row[column] = -self.market.bids[bid].most_w / self.unit_w
                 self._add(row, -INFINITY, 0.0)
             if self.market.choices[choice].least_w:
-                total[column] = -self.market.choices[choice].least_w / _KW
+                total[column] = -self.market.choices[choice].least_w / self.unit_w
                 self._add(total, 0.0, INFINITY)
         for group, most in (self.market.chosen[k] for k in self.part.chosen):
             row = np.zeros(self.columns)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from doe_allocation.coordination.messages import Message
+from exchange.clearing.problem import ClearingError
 from exchange.flexibility.measurement import telling
 from exchange.flexibility.measurement.measuring import (
     Measured,
@@ -203,12 +204,17 @@ def run_day(day: FlexDay) -> tuple[PhaseReport, ...]:
     Raises
     ------
     ClearingError
-        When the solver finds no best choice in a session.
+        When the solver finds no best choice in a session, which the sentence names.
+    BaselineError
+        When a resource has no baseline.
     """
     state = DayState(list(day.needs), dict(day.contracts))
     reports = []
     for phase in day.phases:
-        result, told = _RUNNERS[type(phase)](day, state, phase)
+        try:
+            result, told = _RUNNERS[type(phase)](day, state, phase)
+        except ClearingError as error:
+            raise ClearingError(f"{phase.name}: {error}") from None
         reports.append(PhaseReport(phase, result, tuple(told)))
     return tuple(reports)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from doe_allocation.coordination.messages import told
+from exchange.clearing.problem import ClearingError
 from exchange.flexibility.measurement.measuring import Measured
 from exchange.flexibility.measurement.monitoring import Monitored
 from exchange.flexibility.measurement.orders import Activated
@@ -19,6 +20,7 @@ from exchange.flexibility.products.forward import Contracted
 from exchange.flexibility.products.obligation import Obliged
 from exchange.flexibility.products.spot import BranchFlow
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusal
+from exchange.flexibility.settlement.baselines import BaselineError
 from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
 from gateway.flexibility.day.delivery_running import delivery_result
@@ -46,6 +48,8 @@ from gateway.flexibility.day.result import (
     WithheldRecord,
 )
 from gateway.flexibility.day.units import Units
+from gateway.formats.faults import InputFaults
+from security_check.errors import Fault
 
 
 def run_flexibility_day(case: DayCase) -> FlexibilityDayResult:
@@ -53,10 +57,13 @@ def run_flexibility_day(case: DayCase) -> FlexibilityDayResult:
 
     Raises
     ------
-    ClearingError
-        When the solver finds no best choice in a session.
+    InputFaults
+        When the solver finds no best choice in a session, or a resource has no baseline.
     """
-    reports = run_day(case.day)
+    try:
+        reports = run_day(case.day)
+    except (ClearingError, BaselineError) as error:
+        raise InputFaults(case.source, [Fault("phases", str(error))]) from None
     phases = [_phase(case.day, case.units, each) for each in reports]
     return FlexibilityDayResult(source=case.source, description=case.description, phases=phases)
 

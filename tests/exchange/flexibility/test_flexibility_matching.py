@@ -137,6 +137,7 @@ def attainable(given_: LinearMarket, *, whole: bool) -> float:
 @given(SEEDS)
 @example(1108)
 @example(1165)
+@example(106_404)
 def test_the_matching_at_once_is_the_optimum(seed: int) -> None:
     given_ = random_market(seed, orders=10)
     best = attainable(given_, whole=False)

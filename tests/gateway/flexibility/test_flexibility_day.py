@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from exchange.clearing.problem import ClearingError
 from gateway.cli.main import app
 from gateway.flexibility.day.case import day_path, load_day
 from gateway.flexibility.day.delivery_result import (
@@ -383,3 +384,13 @@ def test_an_unmet_need_is_exit_code_one_and_an_unknown_day_names_those_there_are
     assert unknown.exit_code == 2
     assert "known names: " in unknown.stderr
     assert "romeflex" in unknown.stderr
+
+
+def test_a_session_without_a_best_choice_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ClearingError("no best choice was found among 9 bids and 2 wants")
+
+    monkeypatch.setattr("exchange.flexibility.products.spot.accept", fail)
+    done = CliRunner().invoke(app, ["flexibility-day", "romeflex"])
+    assert done.exit_code == 2
+    assert "phases: day-ahead: no best choice was found among 9 bids" in done.stderr

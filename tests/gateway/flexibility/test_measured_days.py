@@ -464,3 +464,40 @@ def test_a_fault_is_a_sentence(name: str, change: Change, said: str, tmp_path: P
     change(case)
     with pytest.raises(InputFaults, match=re.escape(said)):
         ran(case, tmp_path)
+
+
+def test_a_baseline_that_only_an_order_lacks_is_named(tmp_path: Path) -> None:
+    """Over the whole day the Friday has the most energy, in the hours of the order the Monday.
+
+    The Monday has none before the order, so there is no ratio to adjust by.
+    """
+    case = content("interflex")
+    case["products"][0]["delivery"]["baseline"] = {
+        "method": "comparable_days",
+        "days": 1,
+        "among": 2,
+        "choice": "highest",
+        "adjustment": {"kind": "ratio", "intervals": 2, "cap": "0.2"},
+    }
+    for resource in ("charge points", "battery"):
+        meter = meter_of(case, resource)
+        meter["history"] = [
+            {"day": "2027-04-12", "power_w": [0, 0, 0, -210_000, -210_000, 0]},
+            {"day": "2027-04-09", "power_w": [-200_000] * 6},
+        ]
+    said = "the comparable days have no energy in intervals 0 to 1, so there is no ratio"
+    with pytest.raises(InputFaults, match=rf"phases: battery, 2027-04-13: {said}"):
+        ran(case, tmp_path)
+
+
+def test_what_is_outside_the_orders_is_paid_as_sold_and_it_says_so(tmp_path: Path) -> None:
+    case = content("enera")
+    orders = next(each for each in case["phases"] if each["type"] == "activation")
+    orders["from"] = "2027-03-02T12:15:00Z"
+    result = ran(case, tmp_path)
+    assert part(result, SettlementResult).notes == [
+        "2 of 12 awards are paid as sold: no measured order is for them"
+    ]
+    assert sum(own for key, own in paid(result).items() if key[0] == "utilisation") == 179
+    ordered = {e.order: e.start.minute for e in part(result, ActivationResult).orders}
+    assert ordered["wind farm/1"] == 15
