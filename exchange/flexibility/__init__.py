@@ -6,6 +6,7 @@
 ``matching_program``    the matching of most welfare
 ``welfare_market``      a market that matches so at each order
 ``products``            products, forward contracts and spot sessions: the phases of a day
+``measurement``         orders, deliveries, settlement and report of a day
 ``largest_remainder``   whole amounts divided in proportion
 ``settlement``          baselines, ordered profiles, delivery, and the entries of the ledger
 ``flex_offers``         time-shiftable offers: aggregated, divided again, scheduled

@@ -60,7 +60,7 @@ def flex_market(
 def flexibility_day(
     file: DayArgument, output: OutputOption = None, json: JsonOption = False
 ) -> None:
-    """Run a day of a flexibility market: qualification, contracts, sessions, settlement.
+    """Run a day of a flexibility market: qualification, contracts, sessions, orders, settlement.
 
     Exit code 1 if a need stays unmet at the end, or a branch overloaded.
     """

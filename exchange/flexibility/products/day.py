@@ -8,6 +8,22 @@ from datetime import datetime, timedelta
 
 from doe_allocation.coordination.messages import Message
 from exchange.clearing.problem import ClearingError
+from exchange.flexibility.measurement import telling
+from exchange.flexibility.measurement.measuring import (
+    Measured,
+    MeasuredOrder,
+    MeasurementRules,
+    measure,
+)
+from exchange.flexibility.measurement.metering import Metering
+from exchange.flexibility.measurement.monitoring import Monitored, MonitoringRules, monitor
+from exchange.flexibility.measurement.orders import (
+    Activated,
+    ActivationRules,
+    GivenOrder,
+    give_orders,
+)
+from exchange.flexibility.measurement.settling import Account, settle_day
 from exchange.flexibility.products import messages
 from exchange.flexibility.products.forward import Contracted, ForwardRules, contract
 from exchange.flexibility.products.network_needs import (
@@ -17,7 +33,7 @@ from exchange.flexibility.products.network_needs import (
     needs_of,
 )
 from exchange.flexibility.products.obligation import Obliged, Withheld, oblige
-from exchange.flexibility.products.payments import Payment, booked, payments_of
+from exchange.flexibility.products.payments import Payment
 from exchange.flexibility.products.qualification import Competition, competition, qualify
 from exchange.flexibility.products.session_market import Supply
 from exchange.flexibility.products.sessions import Grid, Sold, SpotRules, of_session
@@ -49,7 +65,16 @@ class SettlementRules:
     name: str
 
 
-Phase = QualificationRules | ForecastRules | ForwardRules | SpotRules | SettlementRules
+Phase = (
+    QualificationRules
+    | ForecastRules
+    | ForwardRules
+    | SpotRules
+    | ActivationRules
+    | MeasurementRules
+    | SettlementRules
+    | MonitoringRules
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +95,8 @@ class FlexDay:
         The network; ``None`` without one.
     phases
         In their order.
+    metering
+        Meters and terms of delivery; ``None`` where nothing is measured.
     """
 
     start: datetime
@@ -85,6 +112,7 @@ class FlexDay:
     able_w: Mapping[tuple[str, int], int]
     grid: Grid | None
     phases: tuple[Phase, ...]
+    metering: Metering | None = None
 
     @property
     def market(self) -> str:
@@ -116,13 +144,14 @@ class Forecast:
 class Settled:
     """Payments, balances in tick-watts, and what each resource was activated by.
 
-    ``activated_w`` has for each resource its change of power in each interval of the day, upward
-    positive.  Baselines, meters and deficiencies start from it.
+    ``activated_w`` has for each resource the change of power that it sold in each interval of the
+    day, upward positive; ``notes`` what is not paid, or not by its delivery, as sentences.
     """
 
     payments: tuple[Payment, ...]
     balances: Mapping[str, int]
     activated_w: Mapping[str, tuple[int, ...]]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +163,7 @@ class SpotResult:
     cleared: Cleared
 
 
-Result = Qualified | Forecast | Contracted | SpotResult | Settled
+Result = Qualified | Forecast | Contracted | SpotResult | Activated | Measured | Settled | Monitored
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +183,19 @@ class DayState:
     contracts: dict[str, FlexContract]
     sold: Sold = field(default_factory=Sold)
     withheld: dict[tuple[str, int], Withheld] = field(default_factory=dict)
+    orders: list[GivenOrder] = field(default_factory=list)
+    measured: tuple[MeasuredOrder, ...] | None = None
+
+    @property
+    def account(self) -> Account:
+        """What a settlement reads."""
+        return Account(
+            self.contracts.values(),
+            self.sold.awards,
+            self.withheld.values(),
+            self.orders,
+            self.measured,
+        )
 
 
 def run_day(day: FlexDay) -> tuple[PhaseReport, ...]:
@@ -163,6 +205,8 @@ def run_day(day: FlexDay) -> tuple[PhaseReport, ...]:
     ------
     ClearingError
         When the solver finds no best choice in a session, which the sentence names.
+    BaselineError
+        When a resource has no baseline.
     """
     state = DayState(list(day.needs), dict(day.contracts))
     reports = []
@@ -281,12 +325,25 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
     return SpotResult(obliged, tuple(refused), cleared), told
 
 
+def _activation(day: FlexDay, state: DayState, rules: ActivationRules) -> _Outcome:
+    if day.metering is None:
+        return Activated(()), []
+    product_of = {each.name: each.product for each in state.needs}
+    given = give_orders(rules, day.metering, state.sold.awards, product_of, state.orders)
+    state.orders += given
+    return Activated(given), telling.orders(day.market, rules, given)
+
+
+def _measurement(day: FlexDay, state: DayState, rules: MeasurementRules) -> _Outcome:
+    if day.metering is None:
+        return Measured(()), []
+    state.measured = measure(day.metering, state.orders)
+    return Measured(state.measured), telling.deliveries(day.market, state.measured)
+
+
 def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outcome:
-    """Pay contracts, activations as they were sold, and penalties for what was withheld."""
-    found = payments_of(state.contracts.values(), state.sold.awards, state.withheld.values())
-    ledger = booked(found, day.start_of)
-    names = dict.fromkeys(name for each in found for name in (each.payer, each.payee))
-    balances = {name: ledger.balance(name) for name in names}
+    """Pay contracts, activations by delivery or as sold, and penalties for what was withheld."""
+    found = settle_day(state.account, day.metering, day.start_of)
     activated = {
         name: tuple(
             sum(
@@ -298,8 +355,14 @@ def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outco
         )
         for name in dict.fromkeys(each.resource for each in state.sold.awards)
     }
-    told = messages.settlements(day.market, found)
-    return Settled(tuple(found), balances, activated), told
+    told = messages.settlements(day.market, found.payments)
+    return Settled(found.payments, found.balances, activated, found.notes), told
+
+
+def _monitoring(day: FlexDay, state: DayState, rules: MonitoringRules) -> _Outcome:
+    interval_s = int(day.interval.total_seconds())
+    found = monitor(state.account, day.resources, interval_s, day.grid)
+    return found, telling.reports(day.market, day.parties.values(), found)
 
 
 _RUNNERS: Mapping[type[Phase], Callable[..., _Outcome]] = {
@@ -307,6 +370,9 @@ _RUNNERS: Mapping[type[Phase], Callable[..., _Outcome]] = {
     ForecastRules: _forecast,
     ForwardRules: _forward,
     SpotRules: _spot,
+    ActivationRules: _activation,
+    MeasurementRules: _measurement,
     SettlementRules: _settlement,
+    MonitoringRules: _monitoring,
 }
 """What runs each kind of phase; a new kind has its rules, its function and its line here."""

@@ -24,6 +24,7 @@ class Unused(StrEnum):
     RUN_TIME = "run_time"
     NETWORK = "network"
     COSTLIER = "costlier"
+    LATE = "late"
     INDIVISIBLE = "indivisible"
 
 
@@ -81,6 +82,8 @@ def why_left(
     held = _held_back(rules, supply, offer, interval)
     if held is not None:
         return held
+    if rules.one_by_one and not lacking_w:
+        return Unused.LATE, f"{names} had enough of offers that came before"
     if lacking_w and offer.minimum_w > lacking_w:
         detail = f"it gives {offer.minimum_w:,} W at least, {lacking_w:,} W were missing"
         return Unused.INDIVISIBLE, detail

@@ -18,11 +18,17 @@ class Cause(StrEnum):
     AVAILABILITY = "availability"
     UTILISATION = "utilisation"
     PENALTY = "penalty"
+    NOT_DELIVERED = "not_delivered"
+    SHORT_DELIVERY = "short_delivery"
+    LOST_AVAILABILITY = "lost_availability"
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One party pays another; ``amount`` in tick-watts, at least 0."""
+    """One party pays another; ``amount`` in tick-watts, at least 0.
+
+    ``sentence`` says how it follows from quantity and price.
+    """
 
     cause: Cause
     subject: str
@@ -32,6 +38,7 @@ class Payment:
     quantity_w: int
     price_ticks: int
     amount: int
+    sentence: str = ""
 
 
 def payments_of(
@@ -51,6 +58,7 @@ def payments_of(
             each.quantity_w,
             each.availability_ticks,
             each.availability_ticks * each.quantity_w,
+            f"{each.quantity_w} W are reserved at {each.availability_ticks} ticks/kW.",
         )
         for each in contracts
     ]
@@ -69,6 +77,7 @@ def payments_of(
                 award.quantity_w,
                 award.price_ticks,
                 abs(award.amount),
+                f"{award.quantity_w} W were sold for an interval at {award.price_ticks} ticks/kW.",
             )
         )
     found += [
@@ -81,6 +90,7 @@ def payments_of(
             each.quantity_w,
             each.penalty_ticks,
             each.amount,
+            f"{each.detail}; the penalty is {each.penalty_ticks} ticks/kW for an interval.",
         )
         for each in withheld
     ]

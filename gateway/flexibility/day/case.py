@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from exchange.flexibility.measurement.measuring import MeasurementRules
+from exchange.flexibility.measurement.metering import Metering
+from exchange.flexibility.measurement.monitoring import MonitoringRules
+from exchange.flexibility.measurement.orders import ActivationRules
 from exchange.flexibility.products.day import (
     FlexDay,
     Phase,
@@ -27,8 +31,11 @@ from exchange.flexibility.products.vocabulary import (
     Resource,
     SpotOffer,
 )
+from gateway.flexibility.day.delivery_case import metering_of
+from gateway.flexibility.day.delivery_faults import delivery_faults
 from gateway.flexibility.day.faults import day_faults
 from gateway.flexibility.day.schema import (
+    ActivationPhase,
     DayContract,
     DayForwardOffer,
     DayNeed,
@@ -40,6 +47,8 @@ from gateway.flexibility.day.schema import (
     FlexibilityDayFile,
     ForecastPhase,
     ForwardPhase,
+    MeasurementPhase,
+    MonitoringPhase,
     PhaseEntry,
     QualificationPhase,
     SettlementPhase,
@@ -107,16 +116,20 @@ def load_day(path: Path) -> DayCase:
     """
     source = shown_name(path)
     if path.suffix == ".json":
-        return day_of(parsed_json(FlexibilityDayFile, read_bytes(path), source), source)
+        return day_of(
+            parsed_json(FlexibilityDayFile, read_bytes(path), source), source, path.parent
+        )
     try:
         content = FlexibilityDayFile.model_validate(read_toml(path))
     except ValidationError as error:
         raise InputFaults(source, sentences(error)) from None
-    return day_of(content, source)
+    return day_of(content, source, path.parent)
 
 
-def day_of(content: FlexibilityDayFile, source: str) -> DayCase:
+def day_of(content: FlexibilityDayFile, source: str, folder: Path) -> DayCase:
     """Return the day of a file's content; ``source`` names it in messages.
+
+    ``folder`` is that of the file.
 
     Raises
     ------
@@ -133,8 +146,10 @@ def day_of(content: FlexibilityDayFile, source: str) -> DayCase:
         except NetworkFaults as found:
             faults += [Fault(f"network.{each.element}", each.detail) for each in found.faults]
     builder = _Builder(content, units, faults)
-    day = builder.day(network)
+    day = builder.day(network, metering_of(content, units, folder, faults))
     faults += day_faults(content, units)
+    if not faults:
+        faults += delivery_faults(day)
     if faults:
         raise InputFaults(source, dict.fromkeys(faults))
     return DayCase(source, content.description, units, day)
@@ -146,7 +161,7 @@ class _Builder:
     def __init__(self, content: FlexibilityDayFile, units: Units, faults: list[Fault]) -> None:
         self.content, self.units, self.faults = content, units, faults
 
-    def day(self, network: LinearNetwork | None) -> FlexDay:
+    def day(self, network: LinearNetwork | None, metering: Metering | None) -> FlexDay:
         content, units = self.content, self.units
         able_w = {
             (each.resource, t): each.able_w
@@ -170,6 +185,7 @@ class _Builder:
             able_w=able_w,
             grid=None if network is None else self._grid(content.network, network),
             phases=tuple(self._phase(each) for each in content.phases),
+            metering=metering,
         )
 
     def _product(self, each: DayProduct) -> FlexProduct:
@@ -278,6 +294,13 @@ class _Builder:
             return QualificationRules(each.name)
         if isinstance(each, SettlementPhase):
             return SettlementRules(each.name)
+        if isinstance(each, MeasurementPhase):
+            return MeasurementRules(each.name)
+        if isinstance(each, MonitoringPhase):
+            return MonitoringRules(each.name)
+        if isinstance(each, ActivationPhase):
+            window = self.units.window(place, each, faults)
+            return ActivationRules(each.name, each.at, window, each.by == "market")
         if isinstance(each, ForecastPhase):
             cap_ticks = self.units.per_kwh(place, each.cap_eur_per_kwh, faults)
             return ForecastRules(each.name, each.product, cap_ticks)

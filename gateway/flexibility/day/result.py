@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.flexibility.coordination_result import ToldRecord
+from gateway.flexibility.day.delivery_result import (
+    ActivationResult,
+    MeasurementResult,
+    MonitoringResult,
+)
 from gateway.formats.records import Finite, Record, Time
 
 
@@ -167,6 +172,7 @@ class PaymentRecord(Record):
     interval: Time
     quantity_w: int
     amount_eur: str
+    sentence: str
 
 
 class QualificationResult(Record):
@@ -224,11 +230,19 @@ class SettlementResult(Record):
     payments: list[PaymentRecord]
     balances_eur: dict[str, str]
     activated_w: dict[str, list[int]]
+    notes: list[str]
     told: list[ToldRecord]
 
 
 PhaseResult = Annotated[
-    QualificationResult | ForecastResult | ForwardResult | SpotSessionResult | SettlementResult,
+    QualificationResult
+    | ForecastResult
+    | ForwardResult
+    | SpotSessionResult
+    | ActivationResult
+    | MeasurementResult
+    | SettlementResult
+    | MonitoringResult,
     Field(discriminator="type"),
 ]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from doe_allocation.coordination.messages import told
 from exchange.clearing.problem import ClearingError
+from exchange.flexibility.measurement.measuring import Measured
+from exchange.flexibility.measurement.monitoring import Monitored
+from exchange.flexibility.measurement.orders import Activated
 from exchange.flexibility.products.day import (
     FlexDay,
     Forecast,
@@ -17,8 +20,10 @@ from exchange.flexibility.products.forward import Contracted
 from exchange.flexibility.products.obligation import Obliged
 from exchange.flexibility.products.spot import BranchFlow
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusal
+from exchange.flexibility.settlement.baselines import BaselineError
 from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
+from gateway.flexibility.day.delivery_running import delivery_result
 from gateway.flexibility.day.result import (
     CompetitionRecord,
     DayAward,
@@ -53,11 +58,11 @@ def run_flexibility_day(case: DayCase) -> FlexibilityDayResult:
     Raises
     ------
     InputFaults
-        When the solver finds no best choice in a session.
+        When the solver finds no best choice in a session, or a resource has no baseline.
     """
     try:
         reports = run_day(case.day)
-    except ClearingError as error:
+    except (ClearingError, BaselineError) as error:
         raise InputFaults(case.source, [Fault("phases", str(error))]) from None
     phases = [_phase(case.day, case.units, each) for each in reports]
     return FlexibilityDayResult(source=case.source, description=case.description, phases=phases)
@@ -94,6 +99,8 @@ def _phase(day: FlexDay, units: Units, report: PhaseReport) -> PhaseResult:
         )
     if isinstance(result, SpotResult):
         return _spot(name, units, result, said)
+    if isinstance(result, Activated | Measured | Monitored):
+        return delivery_result(name, units, result, said)
     return _settlement(name, units, result, said)
 
 
@@ -242,5 +249,6 @@ def _settlement(
         ],
         balances_eur={party: units.eur(each) for party, each in result.balances.items()},
         activated_w={resource: list(watts) for resource, watts in result.activated_w.items()},
+        notes=list(result.notes),
         told=said,
     )

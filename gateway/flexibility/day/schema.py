@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
+from gateway.flexibility.day.delivery_schema import DayDelivery, DayMeter, DayMeterTable
 from gateway.formats.linear.entries import RatedBranch
 from gateway.formats.prices import Price
 from gateway.formats.records import LARGEST_W, Name, Record, SignedWatts, Time, Watts
@@ -49,6 +51,7 @@ class DayProduct(Record):
     priced: Annotated[list[Literal["availability", "utilisation"]], Field(min_length=1)]
     max_availability_eur_per_kw: Positive | None = None
     max_utilisation_eur_per_kwh: Positive | None = None
+    delivery: DayDelivery | None = None
 
 
 class DayResource(Record):
@@ -190,8 +193,38 @@ class SettlementPhase(Record):
     name: Name
 
 
+class ActivationPhase(DayWindow):
+    """What was sold is ordered."""
+
+    type: Literal["activation"]
+    name: Name
+    at: Time
+    by: Literal["market", "buyer"] = "market"
+
+
+class MeasurementPhase(Record):
+    """What was ordered is compared with what was metered."""
+
+    type: Literal["measurement"]
+    name: Name
+
+
+class MonitoringPhase(Record):
+    """What was sold and delivered is reported."""
+
+    type: Literal["monitoring"]
+    name: Name
+
+
 PhaseEntry = Annotated[
-    QualificationPhase | ForecastPhase | ForwardPhase | SpotPhase | SettlementPhase,
+    QualificationPhase
+    | ForecastPhase
+    | ForwardPhase
+    | SpotPhase
+    | ActivationPhase
+    | MeasurementPhase
+    | SettlementPhase
+    | MonitoringPhase,
     Field(discriminator="type"),
 ]
 
@@ -213,5 +246,8 @@ class FlexibilityDayFile(Record):
     needs: list[DayNeed] = Field(default_factory=list)
     forward_offers: list[DayForwardOffer] = Field(default_factory=list)
     offers: list[DayOffer] = Field(default_factory=list)
+    holidays: list[date] = Field(default_factory=list)
+    meter_table: DayMeterTable | None = None
+    meters: list[DayMeter] = Field(default_factory=list)
     network: DayNetwork | None = None
     phases: Annotated[list[PhaseEntry], Field(min_length=1)]

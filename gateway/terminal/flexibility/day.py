@@ -9,6 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.flexibility.coordination_result import ToldRecord
+from gateway.flexibility.day.delivery_result import (
+    ActivationResult,
+    MeasurementResult,
+    MonitoringResult,
+)
 from gateway.flexibility.day.result import (
     FlexibilityDayResult,
     ForecastResult,
@@ -20,8 +25,10 @@ from gateway.flexibility.day.result import (
     SpotSessionResult,
 )
 from gateway.terminal.console import counted, escape, new_table, print_rest
+from gateway.terminal.flexibility.delivery import show_delivery
 
 _SHOWN = 20  # rows of a table
+_FALLING_SHORT = ("not_delivered", "short_delivery", "lost_availability", "penalty")
 
 
 def show_flexibility_day(content: FlexibilityDayResult, console: Console) -> None:
@@ -42,6 +49,8 @@ def _show_phase(phase: PhaseResult, console: Console) -> None:
         _show_forward(phase, console)
     elif isinstance(phase, SpotSessionResult):
         _show_spot(phase, console)
+    elif isinstance(phase, ActivationResult | MeasurementResult | MonitoringResult):
+        show_delivery(phase, console)
     else:
         _show_settlement(phase, console)
 
@@ -179,6 +188,12 @@ def _show_settlement(phase: SettlementResult, console: Console) -> None:
         table.add_row(*(Text(cell) for cell in cells), _kw(each.quantity_w), each.amount_eur)
     console.print(table)
     print_rest(len(phase.payments), _SHOWN, console)
+    for each in phase.payments:
+        if each.cause in _FALLING_SHORT:
+            sentence = f"{each.payer} pays {each.amount_eur} EUR to {each.payee}. {each.sentence}"
+            console.print(f"  {escape(sentence)}", soft_wrap=True)
+    for note in phase.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
     balances = ", ".join(f"{name} {amount}" for name, amount in phase.balances_eur.items())
     console.print(f"  balances, EUR: {escape(balances or 'none')}", soft_wrap=True)
 
