@@ -17,6 +17,7 @@ class Purpose(StrEnum):
     TRADE = "trade"
     COMPENSATION = "compensation"
     PENALTY = "penalty"
+    FLEXIBILITY = "flexibility"
 
 
 class LedgerEntry(NamedTuple):
@@ -40,7 +41,8 @@ class Account:
     """The bookings of one account in one interval: watts, and money in tick-watts.
 
     ``compensation`` is what it received, ``penalties`` what it owes; both are negative on the
-    account of the DSO that stands against them.
+    account of the DSO that stands against them.  ``flexibility`` is what it received for offers,
+    less what it paid for requests.
     """
 
     bought_w: int = 0
@@ -49,11 +51,13 @@ class Account:
     received: int = 0
     compensation: int = 0
     penalties: int = 0
+    flexibility: int = 0
 
     @property
     def balance(self) -> int:
         """The balance in favour of the account, in tick-watts."""
-        return self.received - self.paid + self.compensation - self.penalties
+        money = self.received - self.paid + self.compensation - self.penalties
+        return money + self.flexibility
 
     def pay(self, entry: LedgerEntry) -> None:
         """Take the payer's side of an entry."""
@@ -62,6 +66,8 @@ class Account:
             self.paid += entry.amount
         elif entry.purpose is Purpose.COMPENSATION:
             self.compensation -= entry.amount
+        elif entry.purpose is Purpose.FLEXIBILITY:
+            self.flexibility -= entry.amount
         else:
             self.penalties += entry.amount
 
@@ -72,6 +78,8 @@ class Account:
             self.received += entry.amount
         elif entry.purpose is Purpose.COMPENSATION:
             self.compensation += entry.amount
+        elif entry.purpose is Purpose.FLEXIBILITY:
+            self.flexibility += entry.amount
         else:
             self.penalties -= entry.amount
 
@@ -178,6 +186,7 @@ class Ledger:
                 ("balances", sum(account.balance for account in accounts.values())),
                 ("compensation", sum(account.compensation for account in accounts.values())),
                 ("penalties", sum(account.penalties for account in accounts.values())),
+                ("flexibility", sum(account.flexibility for account in accounts.values())),
             ):
                 assert left == 0, f"{interval}: {word} add up to {left} tick-watts"
             net_w = sum(account.bought_w - account.sold_w for account in accounts.values())

@@ -30,10 +30,11 @@ from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.problem import ClearingError
 from exchange.clearing.work_budget import LOTS, RemainingWork
 from exchange.handlers.fills import fill_of
+from exchange.market.matched_flexibility import network_of
 from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.events import Traded
-from exchange.vocabulary.network_port import Networks, network_in
+from exchange.vocabulary.network_port import Networks
 from exchange.vocabulary.orders import Order
 from orderbook.order import Side
 from security_check.arrays import FloatArray
@@ -62,7 +63,7 @@ def buy_back(
     if not offers:
         return
     try:
-        network = network_in(grid, session.start)
+        network = network_of(session, grid)
         rows = network.rows_under(limits, session.holdings.envelope_set())
         bought_w = _cheapest(rows, offers, session, record.state.rules.lot_w)
     except (GridError, ClearingError):
