@@ -5,4 +5,6 @@
 ``flexibility_market``  books and flows; matching of pairs by price and time
 ``matching_program``    the matching of most welfare
 ``welfare_market``      a market that matches so at each order
+
+The room ``live`` takes the orders of the exchange to these markets.
 """

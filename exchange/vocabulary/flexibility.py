@@ -131,3 +131,12 @@ class BlockedPair:
     offer_id: int
     request_id: int
     element: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOwner:
+    """An order, and whose it is."""
+
+    order_id: int
+    participant: str
+    client_order_id: str

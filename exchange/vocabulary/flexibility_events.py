@@ -14,6 +14,7 @@ from exchange.vocabulary.flexibility import (
     FlexibilityFill,
     FlexibilityMatch,
     FlexibilityTerms,
+    OrderOwner,
 )
 
 
@@ -60,9 +61,10 @@ class FlexibilityMatched(Event):
 class FlexibilityBlocked(Event):
     """Pairs whose prices cross are not matched, or not any further: a branch is full.
 
-    ``order_id`` is the incoming order.
+    ``order_id`` is the incoming order, ``owners`` those of all orders of the pairs.
     """
 
     interval: datetime
     order_id: int
     pairs: tuple[BlockedPair, ...]
+    owners: tuple[OrderOwner, ...]

@@ -22,6 +22,7 @@ from gateway.transport.mqtt_settings import MqttSettings
 
 _LOG = logging.getLogger(__name__)
 _REQUESTS = 100  # that a query may name
+_OF_LIMITS = ("accepted", "joint_accepted")  # orders that the mirror keeps
 
 
 class TradingConnection(RequestingClient):
@@ -92,7 +93,7 @@ class TradingConnection(RequestingClient):
 
     async def _rebuild(self) -> int:
         orders, positions = await self._pages("orders"), await self._pages("positions")
-        entries = _with_numbers(orders)
+        entries = [each for each in _with_numbers(orders) if each[0]["type"] in _OF_LIMITS]
         there = {entry["client_order_id"] for entry, _ in entries}
         outcomes = await self._outcomes([key for key in self._orders.open if key not in there])
         # No report is applied meanwhile, and nothing is awaited from here on.

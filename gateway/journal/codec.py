@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from exchange.vocabulary import commands, events
+from exchange.vocabulary.flexibility import FlexibilityFill, FlexibilityTerms
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.serialization import EVENT_TYPES
 from exchange.vocabulary.versions import VERSION, UnknownVersionError, Upgrade, in_present_form
@@ -152,9 +153,10 @@ def _in_utc(value: Any) -> Any:
     return value
 
 
+_PARTS = (Leg, OrderTerms, events.Fill, FlexibilityTerms, FlexibilityFill)
 _TIME_FIELDS: dict[type, tuple[str, ...]] = {
     kind: tuple(
         name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None)
     )
-    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, OrderTerms, events.Fill)
+    for kind in (*COMMAND_TYPES, *EVENT_TYPES, *_PARTS)
 }

@@ -23,6 +23,7 @@ from exchange.vocabulary.flexibility import (
     FlexibilityMatch,
     FlexibilityOrder,
     Matching,
+    OrderOwner,
 )
 from exchange.vocabulary.flexibility_events import (
     FlexibilityAccepted,
@@ -148,6 +149,7 @@ class FlexibilityRequests:
     def _record(
         self, session: Session, taker: int, outcome: FlexOutcome, record: EventRecorder
     ) -> None:
+        owners = _owners(session, outcome)  # before those that match in full are gone
         if outcome.matches:
             record.add(
                 FlexibilityMatched(
@@ -174,6 +176,7 @@ class FlexibilityRequests:
                         BlockedPair(each.offer_id, each.request_id, f"branch:{each.branch}")
                         for each in outcome.refusals
                     ),
+                    owners=owners,
                 )
             )
 
@@ -203,6 +206,13 @@ def _copy_of(order: FlexibilityOrder, network: LinearNetwork) -> FlexOrder:
         interval=_ONE,
         conditional=terms.conditional,
     )
+
+
+def _owners(session: Session, outcome: FlexOutcome) -> tuple[OrderOwner, ...]:
+    """Return the orders of refused pairs with their owners, oldest first."""
+    numbers = {n for each in outcome.refusals for n in (each.offer_id, each.request_id)}
+    orders = (session.flexibility.orders[number] for number in sorted(numbers))
+    return tuple(OrderOwner(o.order_id, o.participant, o.client_order_id) for o in orders)
 
 
 def _fills(session: Session, outcome: FlexOutcome) -> tuple[FlexibilityFill, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flexible_market import GATE, START, FlexibleExchange, chain, offer, request
@@ -57,7 +58,7 @@ def cancelled(events: list[Event]) -> list[tuple[str, CancelReason]]:
     return [(e.client_order_id, e.reason) for e in events if isinstance(e, OrderCancelled)]
 
 
-def altered(command: SubmitFlexibility, **terms: object) -> SubmitFlexibility:
+def altered(command: SubmitFlexibility, **terms: Any) -> SubmitFlexibility:
     return replace(command, terms=replace(command.terms, **terms))
 
 

@@ -20,7 +20,7 @@ from exchange.flexibility.flex_order import FlexOrder
 from exchange.vocabulary.commands import CancelOrder, Command, OpenSession, SubmitFlexibility
 from exchange.vocabulary.events import Event
 from exchange.vocabulary.flexibility import FlexibilityRules, FlexibilityTerms, Matching
-from exchange.vocabulary.flexibility_events import FlexibilityMatched
+from exchange.vocabulary.flexibility_events import FlexibilityAccepted, FlexibilityMatched
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from orderbook.order import Side
 from security_check.model.limits import InterfaceLimits
@@ -54,6 +54,7 @@ class FlexibleExchange:
     limits: InterfaceLimits = BAND
     exchange: Exchange = field(init=False)
     events: list[Event] = field(init=False, default_factory=list)
+    commands: list[tuple[Command, datetime]] = field(init=False, default_factory=list)
     now: datetime = OPENED
 
     def __post_init__(self) -> None:
@@ -93,6 +94,7 @@ class FlexibleExchange:
 
     def send(self, command: Command) -> list[Event]:
         self.now += timedelta(seconds=1)
+        self.commands.append((command, self.now))
         found = self.exchange.handle(command, self.now)
         self.events += found
         return found
@@ -129,7 +131,7 @@ class FlexibleExchange:
         alone.
         """
         network = self.market.network
-        terms = {e.order_id: e for e in self.events if hasattr(e, "bus")}
+        terms = {e.order_id: e for e in self.events if isinstance(e, FlexibilityAccepted)}
         matches = [m for e in self.events if isinstance(e, FlexibilityMatched) for m in e.matches]
         conditional = sorted(
             {m.request_id for m in matches if terms[m.request_id].terms.conditional}
