@@ -69,11 +69,11 @@ def _of_clearing(event: Traded) -> tuple[LedgerEntry, ...]:
 
 
 def _of_matching(event: FlexibilityMatched) -> tuple[LedgerEntry, ...]:
-    """Return the payments of requests to offers; they add up to zero, so the DSO has no part."""
+    """Return the payments of requests, or of the DSO that bought, to offers."""
     sides = [(fill.participant, fill.amount) for fill in event.fills]
     return tuple(
         LedgerEntry(event.interval, Purpose.FLEXIBILITY, payer=payer, payee=payee, amount=amount)
-        for (payer, payee), amount in _transfers(sides, DSO_CONGESTION_RENT).items()
+        for (payer, payee), amount in _transfers(sides, DSO_BUY_BACK).items()
     )
 
 

@@ -34,18 +34,22 @@ class Flexibility:
     orders
         The open orders by number, oldest first.
     firm_w
-        The change of injection by bus that unconditional matches have made for good.
+        The change of injection by bus that unconditional matches and the DSO's purchases have made
+        for good.
+    bought_w
+        What the DSO bought of each direction: it leaves, or comes in, at the interface.
     conditional_w
         By number of a conditional request, the change of injection by bus when it is activated.
     matched_w
         What has been matched, by owner, side, place and direction.
     """
 
-    __slots__ = ("conditional_w", "firm_w", "matched_w", "orders")
+    __slots__ = ("bought_w", "conditional_w", "firm_w", "matched_w", "orders")
 
     def __init__(self) -> None:
         self.orders: dict[int, FlexibilityOrder] = {}
         self.firm_w: dict[str, int] = {}
+        self.bought_w: dict[FlexDirection, int] = dict.fromkeys(FlexDirection, 0)
         self.conditional_w: dict[int, dict[str, int]] = {}
         self.matched_w: dict[MatchedAt, int] = {}
 
@@ -62,6 +66,12 @@ class Flexibility:
             moved = self.conditional_w.setdefault(request.order_id, {})
         for order in (offer, request):
             _add(moved, order.bus, order.terms.moves * each.quantity_w)
+
+    def buy(self, fill: FlexibilityFill) -> None:
+        """Change the injection of an offer, still open, that the DSO buys."""
+        order = self.orders[fill.order_id]
+        _add(self.firm_w, order.bus, order.terms.moves * fill.quantity_w)
+        self.bought_w[fill.direction] += fill.quantity_w
 
     def fill(self, fill: FlexibilityFill) -> FlexibilityOrder:
         """Reduce an order by what it has matched, and return it; at zero it is open no more."""
@@ -104,6 +114,7 @@ class Flexibility:
         return {
             "orders": [to_plain(order) for order in self.orders.values()],
             "firm_w": dict(sorted(self.firm_w.items())),
+            "bought_w": {each.value: watts for each, watts in self.bought_w.items()},
             "conditional_w": [
                 [number, dict(sorted(moved.items()))]
                 for number, moved in sorted(self.conditional_w.items())
@@ -122,6 +133,7 @@ class Flexibility:
             order = from_plain(FlexibilityOrder, plain)
             found.orders[order.order_id] = order
         found.firm_w = dict(data["firm_w"])
+        found.bought_w = {FlexDirection(name): watts for name, watts in data["bought_w"].items()}
         found.conditional_w = {number: dict(moved) for number, moved in data["conditional_w"]}
         for participant, side, place, direction, watts in data["matched_w"]:
             at = MatchedAt(participant, Side(side), place, FlexDirection(direction))
@@ -140,8 +152,9 @@ class Flexibility:
         for number, order in self.orders.items():
             assert order.order_id == number, f"order {number} is {order}"
             assert 0 < order.remaining_w <= order.terms.quantity_w, f"{order} has nothing left"
+        bought_w = self.bought_w[FlexDirection.UPWARD] - self.bought_w[FlexDirection.DOWNWARD]
         for name, moved in (("firm", self.firm_w), *self.conditional_w.items()):
-            left_w = sum(moved.values())
+            left_w = sum(moved.values()) - (bought_w if moved is self.firm_w else 0)
             assert left_w == 0, f"{name}: {left_w} W of injection come from nowhere"
             assert all(moved.values()), f"{name}: {moved} has a bus without a change"
         for direction in FlexDirection:
@@ -149,8 +162,10 @@ class Flexibility:
                 sum(w for at, w in self.matched_w.items() if (at.side, at.direction) == key)
                 for key in ((Side.SELL, direction), (Side.BUY, direction))
             )
-            assert offered == requested, (
-                f"{direction}: {offered:,} W are offered and {requested:,} W requested"
+            bought = self.bought_w[direction]
+            assert offered == requested + bought, (
+                f"{direction}: {offered:,} W are matched of offers, {requested:,} W of requests, "
+                f"and {bought:,} W were bought"
             )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.state import State
 from exchange.vocabulary.events import Event
-from exchange.vocabulary.flexibility import FlexibilityOrder
+from exchange.vocabulary.flexibility import FlexibilityOrder, relieved_by
 from exchange.vocabulary.flexibility_events import (
     FlexibilityAccepted,
     FlexibilityBlocked,
@@ -35,10 +35,14 @@ def accept(state: State, event: FlexibilityAccepted) -> None:
 
 def match(state: State, event: FlexibilityMatched) -> None:
     """Move injections between buses, and reduce the orders that matched."""
-    flexibility = state.sessions[event.interval].flexibility
+    session = state.sessions[event.interval]
+    flexibility = session.flexibility
     for each in event.matches:
         flexibility.match(each)
     for fill in event.fills:
+        if event.buy_back:
+            flexibility.buy(fill)
+            session.note_bought_back(relieved_by(fill.direction), fill.quantity_w)
         if not flexibility.fill(fill).remaining_w:
             del state.flexible_orders[fill.order_id]
             state.answers.finish(fill.participant, fill.client_order_id)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from doe_allocation.procurement.choices import FlexDirection
 from orderbook.order import Side
+from security_check.model.envelope import Direction
 
 
 class Matching(StrEnum):
@@ -36,6 +37,11 @@ class FlexibilityRules:
     matching: Matching = Matching.WELFARE
     max_orders: int = 200
     max_orders_each: int = 50
+
+
+def relieved_by(direction: FlexDirection) -> Direction:
+    """Return the direction of limits that flexibility of a direction relieves like a buy-back."""
+    return Direction.INJECTION if direction is FlexDirection.DOWNWARD else Direction.WITHDRAWAL
 
 
 @dataclass(frozen=True, slots=True)

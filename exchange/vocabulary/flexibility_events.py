@@ -34,7 +34,7 @@ class FlexibilityAccepted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlexibilityMatched(Event):
-    """Offers and requests of an interval were matched, within the limits of the network.
+    """Offers and requests of an interval were matched, or offers bought by the DSO.
 
     Parameters
     ----------
@@ -43,18 +43,24 @@ class FlexibilityMatched(Event):
     interval
         Start of the interval.
     taker_order_id
-        The incoming order.
+        The incoming order; ``None`` for a purchase of the DSO.
     fills
-        What each order matched, oldest order first; their amounts add up to zero.
+        What each order matched, oldest order first; their amounts add up to zero, but for what the
+        DSO pays.
     matches
         The pairs.  Those of a conditional request are activated with it, the others for certain.
+    buy_back
+        Whether the DSO bought offers to relieve the network, beside limits that it bought back
+        (:mod:`exchange.handlers.buy_back`).  Then there are no pairs: what changes leaves, or comes
+        in, at the interface.
     """
 
     trade_id: int
     interval: datetime
-    taker_order_id: int
+    taker_order_id: int | None
     fills: tuple[FlexibilityFill, ...]
-    matches: tuple[FlexibilityMatch, ...]
+    matches: tuple[FlexibilityMatch, ...] = ()
+    buy_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
