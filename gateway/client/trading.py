@@ -278,8 +278,7 @@ class TradingClient(TradingConnection):
 
         Returns
         -------
-        The report of its acceptance.  What it is matched comes by :meth:`reports`, as
-        :class:`gateway.messages.flexibility.FlexibilityMatchedReport`.
+        The report of its acceptance.  What it is matched comes by :meth:`flexibility_fills`.
 
         Raises
         ------

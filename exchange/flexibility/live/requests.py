@@ -172,10 +172,7 @@ class FlexibilityRequests:
                     time=record.now,
                     interval=session.start,
                     order_id=taker,
-                    pairs=tuple(
-                        BlockedPair(each.offer_id, each.request_id, f"branch:{each.branch}")
-                        for each in outcome.refusals
-                    ),
+                    pairs=_blocked(outcome),
                     owners=owners,
                 )
             )
@@ -206,6 +203,15 @@ def _copy_of(order: FlexibilityOrder, network: LinearNetwork) -> FlexOrder:
         interval=_ONE,
         conditional=terms.conditional,
     )
+
+
+def _blocked(outcome: FlexOutcome) -> tuple[BlockedPair, ...]:
+    """Return each refused pair once, with the branch that was full when it was tried first."""
+    pairs: dict[tuple[int, int], BlockedPair] = {}
+    for each in outcome.refusals:
+        pair = BlockedPair(each.offer_id, each.request_id, f"branch:{each.branch}")
+        pairs.setdefault((each.offer_id, each.request_id), pair)
+    return tuple(pairs.values())
 
 
 def _owners(session: Session, outcome: FlexOutcome) -> tuple[OrderOwner, ...]:

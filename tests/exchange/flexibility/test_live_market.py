@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from flexible_market import START, FlexibleExchange, chain, made, offer, request
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sampling import examples
 from structure import LEFT_OUT, UNORDERED, attributes, differences
@@ -24,6 +25,7 @@ from exchange.vocabulary.flexibility_events import (
     FlexibilityMatched,
 )
 from exchange.vocabulary.orders import OrderTerms
+from exchange.vocabulary.reasons import Phase
 from exchange.vocabulary.settlement_events import StatementIssued
 from orderbook.order import Side
 from security_check.model.envelope import Direction
@@ -39,6 +41,8 @@ SECURE_W = 1e-3
 
 
 @given(SEEDS, MATCHINGS)
+@example(17_211, Matching.PAIRWISE)
+@example(46_144, Matching.PAIRWISE)
 def test_the_exchange_matches_event_by_event_as_the_market_of_a_file(
     seed: int, matching: Matching
 ) -> None:
@@ -255,30 +259,62 @@ def test_tampering_is_found(tamper: Callable[[FlexibleExchange], None]) -> None:
         live.exchange.check_invariants()
 
 
+def _move_limit(live: FlexibleExchange, seller: int, buyer: int, name: str) -> int:
+    """Move up to 50 W of injection limit between the two customers; return how much moved."""
+    sells = OrderTerms(f"load:{seller}", Direction.INJECTION, START, Side.SELL, 50, 5)
+    buys = replace(sells, connection_point=f"load:{buyer}", side=Side.BUY)
+    live.send(SubmitOrder(f"p{seller}", f"{name}-sells", sells))
+    events = live.send(SubmitOrder(f"p{buyer}", f"{name}-buys", buys))
+    live.exchange.check_invariants()
+    return sum(e.fills[0].quantity_w for e in events if isinstance(e, Traded))
+
+
+def _shared_branch(matching: Matching = Matching.WELFARE) -> FlexibleExchange:
+    """Return an exchange with 80 W of limit behind a branch of 150 W."""
+    limits = InterfaceLimits(0.98, 1.04, 160, 100)
+    live = chain(150.0, capacity_w=1000, limits=limits, matching=matching)
+    assert [each.injection_limit_w for each in live.exchange.envelopes(START)] == [80, 80]
+    return live
+
+
+def _match(live: FlexibleExchange) -> int:
+    live.submit(request(1, 50, 9))
+    events = live.submit(offer(2, 50, 5))
+    live.exchange.check_invariants()
+    return sum(e.fills[0].quantity_w for e in events if isinstance(e, FlexibilityMatched))
+
+
 def test_what_a_match_uses_of_a_branch_no_trade_of_limits_uses_again() -> None:
-    """80 W of limit are behind the branch of 150 W; 50 W more trade there, or 50 W match."""
-
-    def limits(live: FlexibleExchange) -> int:
-        terms = OrderTerms("load:0", Direction.INJECTION, START, Side.SELL, 50, 5)
-        live.send(SubmitOrder("p0", "sells", terms))
-        events = live.send(
-            SubmitOrder("p1", "buys", replace(terms, connection_point="load:1", side=Side.BUY))
-        )
-        live.exchange.check_invariants()
-        return sum(e.fills[0].quantity_w for e in events if isinstance(e, Traded))
-
-    def flexibility(live: FlexibleExchange) -> int:
-        live.submit(request(1, 50, 9))
-        events = live.submit(offer(2, 50, 5))
-        live.exchange.check_invariants()
-        return sum(e.fills[0].quantity_w for e in events if isinstance(e, FlexibilityMatched))
-
-    def market() -> FlexibleExchange:
-        return chain(150.0, capacity_w=1000, limits=InterfaceLimits(0.98, 1.04, 160, 100))
-
-    assert [each.injection_limit_w for each in market().exchange.envelopes(START)] == [80, 80]
-    first, second = market(), market()
-    assert (limits(first), flexibility(first)) == (50, 20)
-    assert (flexibility(second), limits(second)) == (50, 20)
+    """50 W more of limit trade there, or 50 W match; the other gets the 20 W that are left."""
+    first, second = _shared_branch(), _shared_branch()
+    assert (_move_limit(first, 0, 1, "there"), _match(first)) == (50, 20)
+    assert (_match(second), _move_limit(second, 0, 1, "there")) == (50, 20)
     assert first.excess_w() <= SECURE_W
     assert second.excess_w() <= SECURE_W
+
+
+@pytest.mark.parametrize("matching", list(Matching))
+def test_orders_for_which_a_trade_of_limits_makes_room_match_with_the_next_one(
+    matching: Matching,
+) -> None:
+    """Where that one has no part, the younger of the two has the rest of the money."""
+    live = _shared_branch(matching)
+    _move_limit(live, 0, 1, "there")
+    assert _match(live) == 20
+    assert _move_limit(live, 1, 0, "back") == 50
+    events = live.submit(offer(3, 10, 100))
+    if matching is Matching.PAIRWISE:  # resting pairs wait for a match that moves injection
+        assert len(events) == 1
+        events = live.submit(offer(4, 1, 9))
+    (matched,) = [each for each in events if isinstance(each, FlexibilityMatched)]
+    amounts = {fill.client_order_id: fill.amount for fill in matched.fills}
+    assert sum(amounts.values()) == 0
+    assert amounts["o2"] == -9 * (30 if matching is Matching.WELFARE else 29)
+    live.exchange.check_invariants()
+
+
+def test_flexibility_matches_in_calls_too() -> None:
+    live = chain(100.0, opening_auction=timedelta(minutes=30))
+    assert live.exchange.state.sessions[START].phase is Phase.CALL
+    live.submit(request(1, 50, 9))
+    assert isinstance(live.submit(offer(2, 50, 5))[1], FlexibilityMatched)

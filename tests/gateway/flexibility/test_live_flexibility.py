@@ -23,8 +23,6 @@ from exchange.vocabulary.flexibility_events import FlexibilityAccepted
 from gateway.client.market import MarketClient
 from gateway.client.trading import TradingClient
 from gateway.errors import RequestRefusedError
-from gateway.messages.flexibility import FlexibilityMatchedReport
-from gateway.messages.participant_reports import Report
 from gateway.scenario.loading import load_scenario
 from gateway.service.service import Service
 
@@ -114,17 +112,11 @@ async def _check_statements(service: Service, traders: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("matching", "killed_at"), [("pairwise", 40), ("welfare", 7)])
 async def test_a_kill_in_the_middle_loses_and_doubles_nothing(
-    mosquitto: Mosquitto,
-    redis_server: RedisServer,
-    area: str,
-    tmp_path: Path,
-    matching: str,
-    killed_at: int,
+    mosquitto: Mosquitto, redis_server: RedisServer, area: str, tmp_path: Path
 ) -> None:
     """The process is killed while an order is under way; the sender sends until it is answered."""
-    scenario = write_scenario(tmp_path, matching)
+    scenario = write_scenario(tmp_path, "pairwise")
     victim = Victim(
         area,
         f"mqtt://127.0.0.1:{mosquitto.port}",
@@ -137,13 +129,13 @@ async def test_a_kill_in_the_middle_loses_and_doubles_nothing(
         traders = await _connected(stack, mosquitto, area)
         for number, (sender, message) in enumerate(orders()):
             asked = asyncio.create_task(traders[sender].request(message))
-            if number == killed_at:
+            if number == 40:
                 await victim.kill()
                 await victim.start()
             await asked
         entries = await journaled(redis_server.url, area)
     await victim.kill()
-    check_published([event for entry in entries for event in entry.events], matching)
+    check_published([event for entry in entries for event in entry.events], "pairwise")
 
 
 async def test_an_order_that_is_delivered_again_acts_once(
@@ -184,14 +176,12 @@ async def test_the_client_offers_requests_cancels_and_hears_of_it(
         TradingClient(mine(f"{area}-dso"), area, "dso") as dso,
         TradingClient(mine(f"{area}-c-n4"), area, "c-n4", cancel_on_disconnect=True) as seller,
     ):
-        reports = dso.reports()
+        matches = dso.flexibility_fills()
         asked = await dso.request_flexibility("n5", "upward", 9000, "0.04", conditional=True)
         assert (asked.bus, asked.connection_point, asked.conditional) == ("n5", None, True)
         offered = await seller.offer_flexibility("c-n4", "upward", 4000, Decimal("0.035"))
         assert (offered.bus, offered.connection_point) == ("n4", "c-n4")
-        heard: Report = await anext(reports)
-        while not isinstance(heard, FlexibilityMatchedReport):
-            heard = await anext(reports)
+        heard = await anext(matches)
         assert (heard.quantity_w, heard.price, heard.amount) == (4000, "0.04000", "0.16000000")
         (rest,) = await dso.flexibility_orders()
         assert (rest.client_order_id, rest.remaining_w) == (asked.client_order_id, 5000)

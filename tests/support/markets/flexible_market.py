@@ -52,6 +52,7 @@ class FlexibleExchange:
     capacity_w: int = 0
     flexible_w: int = WIDE_W
     limits: InterfaceLimits = BAND
+    opening_auction: timedelta = timedelta(0)
     exchange: Exchange = field(init=False)
     events: list[Event] = field(init=False, default_factory=list)
     commands: list[tuple[Command, datetime]] = field(init=False, default_factory=list)
@@ -71,7 +72,10 @@ class FlexibleExchange:
             self.market.network, self.points, np.arange(count), self.market.set_point_w
         )
         capacity = Capacity.same(self.points, self.capacity_w, self.capacity_w, 0, 0)
-        rules = MarketRules(flexibility=FlexibilityRules(("dso", "brp", "p0"), self.matching))
+        rules = MarketRules(
+            flexibility=FlexibilityRules(("dso", "brp", "p0"), self.matching),
+            opening_auction=self.opening_auction,
+        )
         terms = [
             ConnectionTerms(
                 point,
