@@ -130,12 +130,13 @@ class FlexibilityBooks:
             self._stale.add(order.interval)
 
     def _tape(self, event: FlexibilityMatched) -> Iterator[Outgoing]:
+        side = Side.SELL if event.buy_back else Side.BUY  # what the DSO buys has no request
         for direction in FlexDirection:
-            bought = [f for f in event.fills if (f.side, f.direction) == (Side.BUY, direction)]
-            quantity_w = sum(fill.quantity_w for fill in bought)
+            counted = [f for f in event.fills if (f.side, f.direction) == (side, direction)]
+            quantity_w = sum(fill.quantity_w for fill in counted)
             if not quantity_w:
                 continue
-            paid = Fraction(sum(fill.amount for fill in bought), quantity_w)
+            paid = Fraction(abs(sum(fill.amount for fill in counted)), quantity_w)
             payload = messages.FlexibilityTradeMessage.encode(
                 trade_id=event.trade_id,
                 time=event.time,

@@ -37,6 +37,7 @@ from exchange.vocabulary.commands import (
     SetSafeguard,
     SubmitJoint,
     SubmitOrder,
+    UpdateInterfaceLimits,
 )
 from exchange.vocabulary.flexibility import Matching
 from exchange.vocabulary.network_port import NetworkPort
@@ -212,6 +213,14 @@ def _flexible() -> FrozenDay:
         live.submit(request(11, 25, 3, conditional=True), sender="brp")
         sells = OrderTerms("load:1", Direction.INJECTION, START_OF_FLEXIBLE, Side.SELL, 4, 6)
         live.send(SubmitOrder("p1", "limit", sells))
+        for direction, wanted in (
+            (Direction.INJECTION, BuyBack(11, 16)),
+            (Direction.WITHDRAWAL, BuyBack(4, 7)),
+        ):
+            live.send(SetBuyBack(f"back-{direction}", START_OF_FLEXIBLE, direction, wanted))
+        for name, limits_w in (("out", (30, 80)), ("in", (90, 35))):
+            limits = InterfaceLimits(0.98, 1.04, *limits_w)
+            live.send(UpdateInterfaceLimits(name, START_OF_FLEXIBLE, limits))
         live.cancel(offer(8, 30, 7))
         live.send(CloseGate(START_OF_FLEXIBLE))
         return live.setup()[0], live.commands

@@ -489,6 +489,7 @@ _FLEXIBILITY: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
             _OFFERED,
             replace(_OFFERED, terms=_REQUEST, bus="n:\u00fc"),
             _MATCHED,
+            replace(_MATCHED, taker_order_id=None, matches=(), buy_back=True),
             FlexibilityBlocked(
                 **_AT,
                 interval=START,
