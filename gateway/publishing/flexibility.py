@@ -77,9 +77,12 @@ class FlexibilityBooks:
         Where they are published.
     rules
         For the tick, and whether there is such a market at all.
+    tape_expires_after_s
+        Time for which a broker keeps the tape for a reader without a connection (MQTT 5).
     """
 
-    def __init__(self, topics: Topics, rules: MarketRules) -> None:
+    def __init__(self, topics: Topics, rules: MarketRules, tape_expires_after_s: int) -> None:
+        self._tape_expires_after_s = tape_expires_after_s
         self._topics = topics
         self._rules = rules
         self._orders: dict[int, _OpenOrder] = {}
@@ -145,7 +148,8 @@ class FlexibilityBooks:
                 quantity_w=quantity_w,
                 price=price_text(paid, self._rules),
             )
-            yield Outgoing(self._topics.flexibility_trade, payload)
+            topic, kept_s = self._topics.flexibility_trade, self._tape_expires_after_s
+            yield Outgoing(topic, payload, expires_after_s=kept_s)
 
     def changes(self) -> list[Outgoing]:
         """Return the books that have changed since the last call."""

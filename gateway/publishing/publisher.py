@@ -81,7 +81,7 @@ class Publisher:
         self._session = SessionState(self.price)
         self.envelopes = EnvelopePublisher(topics, terms)
         self.books = Books(topics, self.price)
-        self._flexibility = FlexibilityBooks(topics, rules)
+        self._flexibility = FlexibilityBooks(topics, rules, REPORT_EXPIRY_S)
         self.kept_reports = KeptReports()
         self._market_data = MarketData(topics, rules)
         # Topics whose retained message was removed, when; those of envelopes are not in it.

@@ -22,6 +22,8 @@ from exchange.vocabulary.network_port import FlexibleNetwork
 from exchange.vocabulary.reasons import Refusal, RefusalReason
 from orderbook.order import Side
 
+# Conditional requests times branches: each has two rows of the matching program, and two columns.
+_MOST_CONDITIONAL_ROWS = 1_000
 _NAMED_ORDERS = 3  # how many orders a refusal names at most, to keep its sentence short
 
 
@@ -55,7 +57,7 @@ def check_order(
         or check_price(terms.limit_price_ticks, rules)
         or (_check_resource(command, flexibility, state) if offers else None)
         or _check_own(command, flexibility, state)
-        or _check_places(command, flexibility, state)
+        or _check_places(command, flexibility, state, len(network.operation.network.branches))
         or _check_controls(command, flexibility, state, now)
     )
 
@@ -122,7 +124,7 @@ def _check_own(
 
 
 def _check_places(
-    command: SubmitFlexibility, flexibility: Flexibility, state: State
+    command: SubmitFlexibility, flexibility: Flexibility, state: State, branches: int
 ) -> Refusal | None:
     """Refuse what would make matching too slow: too many orders, or conditional requests."""
     rules, orders = state.rules, flexibility.orders.values()
@@ -138,7 +140,8 @@ def _check_places(
     if refusal is not None or not command.terms.conditional:
         return refusal
     counts = (sum(each.terms.conditional for each in found) for found in (orders, own))
-    bounds = (rules.max_conditional_orders, rules.max_conditional_orders_each)
+    fitting = max(1, _MOST_CONDITIONAL_ROWS // branches)
+    bounds = (min(rules.max_conditional_orders, fitting), rules.max_conditional_orders_each)
     return _check_count(
         RefusalReason.TOO_MANY_CONDITIONS,
         "conditional requests",

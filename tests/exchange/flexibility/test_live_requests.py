@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from flexible_market import GATE, START, FlexibleExchange, chain, offer, request
 
+from exchange.clearing.problem import ClearingError
 from exchange.engine import Exchange
+from exchange.flexibility import welfare_market
+from exchange.flexibility.live import checks
+from exchange.flexibility.robust_flows import RobustFlows
 from exchange.vocabulary.commands import (
     AdvanceTime,
     AmendOrder,
@@ -26,6 +30,7 @@ from exchange.vocabulary.commands import (
     SubmitOrder,
 )
 from exchange.vocabulary.events import (
+    AlarmRaised,
     AnswerRepeated,
     Event,
     KillSwitchSet,
@@ -33,10 +38,10 @@ from exchange.vocabulary.events import (
     OrderCancelled,
     Refused,
 )
-from exchange.vocabulary.flexibility import FlexibilityRules
+from exchange.vocabulary.flexibility import FlexibilityRules, Matching
 from exchange.vocabulary.flexibility_events import FlexibilityAccepted, FlexibilityMatched
 from exchange.vocabulary.orders import OrderTerms
-from exchange.vocabulary.reasons import CancelReason, OnDisconnect, RefusalReason
+from exchange.vocabulary.reasons import AlarmKind, CancelReason, OnDisconnect, RefusalReason
 from exchange.vocabulary.rules import MarketRules, MeteringRules, PriceCollar, RiskLimits
 from exchange.vocabulary.safeguard_events import SessionLost
 from orderbook.order import Side
@@ -154,6 +159,72 @@ def test_the_number_of_orders_that_rest_is_bounded() -> None:
         RefusalReason.TOO_MANY_CONDITIONS
     )
     assert isinstance(live.submit(request(72, 1, 4))[0], FlexibilityAccepted)
+
+
+def test_conditional_requests_are_fewer_on_larger_networks(
+    live: FlexibleExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_MOST_CONDITIONAL_ROWS", 2)  # for its one branch
+    for number in (1, 2):
+        live.submit(request(number, 1, 4, conditional=True))
+    assert refused(live.submit(request(3, 1, 4, conditional=True))) == (
+        RefusalReason.TOO_MANY_CONDITIONS,
+        "2 conditional requests rest, and at most 2 in an interval may",
+    )
+
+
+def _failing(*_: object) -> None:
+    raise ClearingError("it does not converge")
+
+
+def _too_much(self: RobustFlows, change: object, request: int | None) -> tuple[float, int]:
+    return 1e9, 0  # as if every branch had room
+
+
+@pytest.mark.parametrize(
+    ("matching", "target", "name", "fault", "kind", "words"),
+    [
+        (
+            Matching.WELFARE,
+            welfare_market,
+            "best_matching",
+            _failing,
+            AlarmKind.CLEARING_FAILED,
+            "the matching of flexibility failed: it does not converge",
+        ),
+        (
+            Matching.PAIRWISE,
+            RobustFlows,
+            "most_w",
+            _too_much,
+            AlarmKind.INSECURE,
+            "it would take the flow of b0 50 W beyond its limit",
+        ),
+    ],
+)
+def test_a_matching_that_fails_or_breaks_a_limit_is_not_made(
+    monkeypatch: pytest.MonkeyPatch,
+    matching: Matching,
+    target: Any,
+    name: str,
+    fault: Any,
+    kind: AlarmKind,
+    words: str,
+) -> None:
+    """The order rests; with the fault gone the next one lets it match."""
+    live = chain(100.0, matching=matching)
+    live.submit(request(1, 150, 9))
+    with monkeypatch.context() as broken:
+        broken.setattr(target, name, fault)
+        accepted, alarm = live.submit(offer(2, 150, 5))
+    assert isinstance(accepted, FlexibilityAccepted)
+    assert isinstance(alarm, AlarmRaised)
+    assert (alarm.kind, alarm.halts_trading) == (kind, False)
+    assert words in alarm.detail
+    live.exchange.check_invariants()
+    matched = live.submit(offer(3, 1, 5))[1]
+    assert isinstance(matched, FlexibilityMatched)
+    assert live.exchange.digest() == live.restored().digest()
 
 
 def test_a_mass_cancel_takes_orders_of_both_kinds(live: FlexibleExchange) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +17,7 @@ from gateway_market import START, client, serving
 from gateway_servers import Mosquitto, RedisServer
 from killed_exchange import Victim, journaled
 from listening import Ear, until
+from rich.console import Console
 from withheld_link import WithheldLink
 
 from exchange.vocabulary.commands import CloseGate
@@ -22,6 +25,7 @@ from exchange.vocabulary.events import Event
 from exchange.vocabulary.flexibility_events import FlexibilityAccepted
 from gateway.client.market import MarketClient
 from gateway.client.trading import TradingClient
+from gateway.console.trade import TradingLines
 from gateway.errors import RequestRefusedError
 from gateway.scenario.loading import load_scenario
 from gateway.service.service import Service
@@ -194,6 +198,37 @@ async def test_the_client_offers_requests_cancels_and_hears_of_it(
         await seller.offer_flexibility("c-n4", "downward", 4000, "0.035")
         await seller.__aexit__()  # its safeguard cancels the offer
         await until(lambda: not service.core.exchange.state.flexible_orders)
+
+
+async def test_lines_of_the_console_offer_request_show_and_cancel(
+    mosquitto: Mosquitto, redis_server: RedisServer, area: str, tmp_path: Path
+) -> None:
+    made = setup(load_scenario(write_scenario(tmp_path, "welfare")), area)
+    mine, said = mosquitto.settings, io.StringIO()
+    console = Console(file=said, width=120)
+
+    async def lines(*given: str) -> AsyncIterator[str]:
+        for each in given:
+            yield each
+
+    async with (
+        serving(area, mine(f"{area}-exchange"), redis_server.url, setup=made),
+        TradingClient(mine(f"{area}-dso"), area, "dso") as dso,
+        TradingClient(mine(f"{area}-c-n4"), area, "c-n4") as seller,
+    ):
+        buying = TradingLines(dso, console, console)
+        await buying.run(lines("request if n5 up 9000 0.04", "request n5 sideways 1 1"), "")
+        asked = ("offer c-n4 up 4000 0.035", "offer c-n4 down 10 0.05", "flexibility", "cancel 3")
+        selling = TradingLines(seller, console, console)
+        await selling.run(lines(*asked, "flexibility", "wait 0.2"), "")
+    text = said.getvalue()
+    assert "order 1: conditional request of 9,000 W upward at n5 for 0.04000" in text
+    assert "error: 'sideways' is neither upward nor downward" in text
+    assert "order 2: offer of 4,000 W upward at c-n4 for 0.03500" in text
+    assert "order 2 matched 4,000 W upward at 0.04000 EUR/kW, -0.16000000 EUR" in text
+    assert "order 3: cancelled, requested, 10 W left" in text
+    assert "no open offer or request" in text
+    assert (buying.failures, selling.failures) == (1, 0)
 
 
 def test_the_case_has_what_the_tests_are_about() -> None:
