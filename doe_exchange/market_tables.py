@@ -17,7 +17,7 @@ from gateway.publishing.trade_prints import prints_of
 from orderbook.book import OrderBook
 from orderbook.order import Side
 
-_MONEY = ("paid", "received", "compensation", "penalties", "balance")
+_MONEY = ("paid", "received", "compensation", "penalties", "flexibility", "balance")
 
 _ORDERS = {
     "time": TIME,

@@ -18,6 +18,7 @@ Where the steps are:
   intervals clear together, :mod:`exchange.market.interval_markets`; the program,
   :mod:`exchange.market.market_program` and :mod:`exchange.clearing.welfare_clearing`; the payments,
   :mod:`exchange.clearing.payments`;
+- flexibility: :mod:`exchange.flexibility.live.requests`;
 - phases and gates: :mod:`exchange.handlers.session_phases`; new limits at the interface,
   :mod:`exchange.handlers.interface_limits`; the market operator's controls,
   :mod:`exchange.handlers.operator_controls`;
@@ -31,6 +32,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from exchange.flexibility.live.flows import check_flows
+from exchange.flexibility.live.requests import FlexibilityRequests
 from exchange.handlers.admission import check_interval
 from exchange.handlers.interface_limits import update_interface_limits
 from exchange.handlers.matching import Matching
@@ -60,6 +63,7 @@ from exchange.vocabulary.commands import (
     OpenSession,
     RejectMessage,
     SetSafeguard,
+    SubmitFlexibility,
     SubmitJoint,
     SubmitOrder,
     SubmitReading,
@@ -109,6 +113,7 @@ class Exchange:
         self._markets = IntervalMarkets(state, self._grid)
         self._matching = Matching(TradeExecution(state, self._markets))
         self._requests = OrderRequests(state, self._matching)
+        self._flexibility = FlexibilityRequests(state, self._grid)
 
     # -- commands -------------------------------------------------------------------------------
 
@@ -142,6 +147,8 @@ class Exchange:
                 self._requests.submit(command, record)
             case SubmitJoint():
                 self._requests.submit_joint(command, record)
+            case SubmitFlexibility():
+                self._flexibility.submit(command, record)
             case CancelOrder():
                 self._requests.cancel(command, record)
             case AmendOrder():
@@ -334,4 +341,5 @@ class Exchange:
             With what breaks a rule.
         """
         check_state(self.state)
+        check_flows(self.state, self._grid)
         self._markets.check_invariants()

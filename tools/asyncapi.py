@@ -161,7 +161,6 @@ def _model_of(channel: Channel, content: Any) -> str:
 
 def _published() -> Iterator[tuple[Channel, Any]]:
     """Yield what the exchange publishes on the frozen days."""
-    channels = {channel.levels.partition("/")[0]: channel for channel in CHANNELS}
     for day in FROZEN_DAYS.values():
         grid, wanted = day.make()
         core = JournaledExchange(day.setup(grid))
@@ -170,8 +169,18 @@ def _published() -> Iterator[tuple[Channel, Any]]:
             answers = [] if number % _ASKED_EVERY else _answers(core, now)
             for message in [*messages, *core.market_data(), *answers]:
                 if message.payload:
-                    kind = message.topic.removeprefix(f"{TOPIC_ROOT}/frozen/").partition("/")[0]
-                    yield channels[kind], json.loads(message.payload)
+                    yield _channel_of(message.topic), json.loads(message.payload)
+
+
+def _channel_of(topic: str) -> Channel:
+    """Return the channel of a topic: the one with its words, whatever the parameters."""
+    levels = topic.removeprefix(f"{TOPIC_ROOT}/frozen/").split("/")
+    for channel in CHANNELS:
+        names = channel.levels.split("/")
+        pairs = zip(names, levels, strict=False)
+        if len(names) == len(levels) and all(n.startswith("{") or n == at for n, at in pairs):
+            return channel
+    raise ValueError(f"{topic} is the topic of no channel")
 
 
 def _answers(core: JournaledExchange, now: datetime) -> Iterator[Outgoing]:

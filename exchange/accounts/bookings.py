@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from exchange.accounts.ledger import LedgerEntry, Purpose
 from exchange.vocabulary.events import Event, HoldingCurtailed, Traded
+from exchange.vocabulary.flexibility_events import FlexibilityMatched
 from exchange.vocabulary.rules import (
     DSO_BUY_BACK,
     DSO_COMPENSATION,
@@ -24,6 +25,8 @@ def entries_of(event: Event) -> tuple[LedgerEntry, ...]:
     match event:
         case Traded():
             return _of_clearing(event)
+        case FlexibilityMatched():
+            return _of_matching(event)
         case HoldingCurtailed(compensation=compensation) if compensation:
             return (
                 LedgerEntry(
@@ -63,6 +66,15 @@ def _of_clearing(event: Traded) -> tuple[LedgerEntry, ...]:
             for payer, payee in money | watts
         ]
     return tuple(entries)
+
+
+def _of_matching(event: FlexibilityMatched) -> tuple[LedgerEntry, ...]:
+    """Return the payments of requests, or of the DSO that bought, to offers."""
+    sides = [(fill.participant, fill.amount) for fill in event.fills]
+    return tuple(
+        LedgerEntry(event.interval, Purpose.FLEXIBILITY, payer=payer, payee=payee, amount=amount)
+        for (payer, payee), amount in _transfers(sides, DSO_BUY_BACK).items()
+    )
 
 
 def _transfers(sides: Sequence[tuple[str, int]], rest: str) -> dict[tuple[str, str], int]:

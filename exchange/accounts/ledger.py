@@ -17,6 +17,8 @@ class Purpose(StrEnum):
     TRADE = "trade"
     COMPENSATION = "compensation"
     PENALTY = "penalty"
+    FLEXIBILITY = "flexibility"
+    """What requests of the continuous market pay to offers."""
     AVAILABILITY = "availability"
     """Flexibility held ready."""
     UTILISATION = "utilisation"
@@ -25,7 +27,12 @@ class Purpose(StrEnum):
     """What a provider pays back of the two, because it was not there."""
 
 
-_FLEXIBILITY = (Purpose.AVAILABILITY, Purpose.UTILISATION, Purpose.DEFICIENCY)
+_FLEXIBILITY = (
+    Purpose.FLEXIBILITY,
+    Purpose.AVAILABILITY,
+    Purpose.UTILISATION,
+    Purpose.DEFICIENCY,
+)
 
 
 class LedgerEntry(NamedTuple):
@@ -48,9 +55,9 @@ class LedgerEntry(NamedTuple):
 class Account:
     """The bookings of one account in one interval: watts, and money in tick-watts.
 
-    ``paid`` and ``received`` are for trades and for flexibility; watts are those of trades.
-    ``compensation`` is what it received, ``penalties`` what it owes; both are negative on the
-    account of the DSO that stands against them.
+    ``paid`` and ``received`` are for trades.  ``compensation`` is what it received, ``penalties``
+    what it owes; both are negative on the account of the DSO that stands against them.
+    ``flexibility`` is what it received for flexibility, less what it paid.
     """
 
     bought_w: int = 0
@@ -59,21 +66,23 @@ class Account:
     received: int = 0
     compensation: int = 0
     penalties: int = 0
+    flexibility: int = 0
 
     @property
     def balance(self) -> int:
         """The balance in favour of the account, in tick-watts."""
-        return self.received - self.paid + self.compensation - self.penalties
+        money = self.received - self.paid + self.compensation - self.penalties
+        return money + self.flexibility
 
     def pay(self, entry: LedgerEntry) -> None:
         """Take the payer's side of an entry."""
         if entry.purpose is Purpose.TRADE:
             self.bought_w += entry.quantity_w
             self.paid += entry.amount
-        elif entry.purpose in _FLEXIBILITY:
-            self.paid += entry.amount
         elif entry.purpose is Purpose.COMPENSATION:
             self.compensation -= entry.amount
+        elif entry.purpose in _FLEXIBILITY:
+            self.flexibility -= entry.amount
         else:
             self.penalties += entry.amount
 
@@ -82,10 +91,10 @@ class Account:
         if entry.purpose is Purpose.TRADE:
             self.sold_w += entry.quantity_w
             self.received += entry.amount
-        elif entry.purpose in _FLEXIBILITY:
-            self.received += entry.amount
         elif entry.purpose is Purpose.COMPENSATION:
             self.compensation += entry.amount
+        elif entry.purpose in _FLEXIBILITY:
+            self.flexibility += entry.amount
         else:
             self.penalties -= entry.amount
 
@@ -192,6 +201,7 @@ class Ledger:
                 ("balances", sum(account.balance for account in accounts.values())),
                 ("compensation", sum(account.compensation for account in accounts.values())),
                 ("penalties", sum(account.penalties for account in accounts.values())),
+                ("flexibility", sum(account.flexibility for account in accounts.values())),
             ):
                 assert left == 0, f"{interval}: {word} add up to {left} tick-watts"
             net_w = sum(account.bought_w - account.sold_w for account in accounts.values())

@@ -15,6 +15,7 @@ from datetime import datetime
 from exchange.accounts.bookings import entries_of
 from exchange.accounts.ledger import Account, Ledger, LedgerEntry
 from exchange.vocabulary.events import Event, Traded
+from exchange.vocabulary.flexibility_events import FlexibilityMatched
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 
 
@@ -96,7 +97,7 @@ class Statements:
         for entry in entries_of(event):
             self._ledger.book(entry)
             if within:
-                self._add(entry, trades=isinstance(event, Traded))
+                self._add(entry, trades=isinstance(event, Traded | FlexibilityMatched))
             else:
                 self._opening[entry.payer] = self._ledger.balance(entry.payer)
                 self._opening[entry.payee] = self._ledger.balance(entry.payee)
@@ -163,6 +164,7 @@ class Statements:
             event.received,
             event.compensation,
             event.penalties,
+            event.flexibility,
         )
         booked = self._ledger.account(event.interval, event.participant)
         if stated != booked or event.balance != stated.balance:

@@ -10,4 +10,6 @@
 ``largest_remainder``   whole amounts divided in proportion
 ``settlement``          baselines, ordered profiles, delivery, and the entries of the ledger
 ``flex_offers``         time-shiftable offers: aggregated, divided again, scheduled
+
+The room ``live`` takes the orders of the exchange to these markets.
 """

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from doe_allocation.procurement.choices import FlexDirection
 from orderbook.order import LimitOrder, Side
-
-
-class Matching(StrEnum):
-    """How orders are matched."""
-
-    WELFARE = "welfare"
-    PAIRWISE = "pairwise"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,6 +25,9 @@ class RobustFlows:
         l branches, n buses.
     injection_w
         Shape (n,), the set point.
+    others_w
+        Two of shape (l,): by how much others may raise and lower each flow, whatever is matched
+        here; nothing where not given.
 
     Attributes
     ----------
@@ -34,12 +37,18 @@ class RobustFlows:
         Shape (l,) for each conditional request: what it adds when it is activated.
     """
 
-    def __init__(self, network: LinearNetwork, injection_w: FloatArray) -> None:
+    def __init__(
+        self,
+        network: LinearNetwork,
+        injection_w: FloatArray,
+        others_w: tuple[FloatArray, FloatArray] | None = None,
+    ) -> None:
         self.network = network
         self.base_w: FloatArray = network.ptdf @ injection_w
         self.conditional_w: dict[int, FloatArray] = {}
-        self._above_w = np.zeros(len(self.base_w))
-        self._below_w = np.zeros(len(self.base_w))
+        none = np.zeros(len(self.base_w))
+        self._others_w = (none, none) if others_w is None else others_w
+        self._above_w, self._below_w = self._others_w
 
     @property
     def largest_w(self) -> FloatArray:
@@ -96,7 +105,12 @@ class RobustFlows:
         if request is None:
             self.base_w = self.base_w + quantity_w * change
             return
-        self.conditional_w[request] = self.added(request) + quantity_w * change
+        self.add(request, quantity_w * change)
+
+    def add(self, request: int, added_w: FloatArray) -> None:
+        """Let a conditional request add more to the flows, shape (l,), when it is activated."""
+        self.conditional_w[request] = self.added(request) + added_w
         added = np.array(list(self.conditional_w.values()))
-        self._above_w = np.maximum(0.0, added).sum(axis=0)
-        self._below_w = np.maximum(0.0, -added).sum(axis=0)
+        above, below = self._others_w
+        self._above_w = above + np.maximum(0.0, added).sum(axis=0)
+        self._below_w = below + np.maximum(0.0, -added).sum(axis=0)

@@ -24,7 +24,9 @@ class WelfareMarket(FlexibilityMarket):
     """Matches all orders of an interval together; what was matched before stays.
 
     Before an order arrives nothing that rests can gain any more, so the gain of a matching is the
-    new order's: the others trade at their own limits, and it pays or receives the rest.
+    new order's: the others trade at their own limits, and it pays or receives the rest.  Where
+    limits of flows have been changed by others meanwhile, resting orders may gain without it: the
+    rest is then the youngest one's.
     """
 
     def _match(self, order: FlexOrder) -> FlexOutcome:
@@ -38,7 +40,7 @@ class WelfareMarket(FlexibilityMarket):
         if sum(_gain(*pair) for pair in pairs) <= 0:
             return FlexOutcome()
         matches = [self._move(*pair) for pair in pairs]
-        return FlexOutcome(tuple(_fills(pairs, order)), tuple(matches))
+        return FlexOutcome(tuple(_fills(pairs)), tuple(matches))
 
     def match_at_once(self, orders: Sequence[FlexOrder]) -> list[FlexMatch]:
         """Let orders rest without matching, then match all of them: the optimum over all orders."""
@@ -93,8 +95,8 @@ def _with_watts(
             yield each, own
 
 
-def _fills(pairs: Sequence[_Pair], taker: FlexOrder) -> Iterator[FlexFill]:
-    """Yield what each order traded: at its own limit, and the rest of the money for the taker."""
+def _fills(pairs: Sequence[_Pair]) -> Iterator[FlexFill]:
+    """Yield what each order traded: at its own limit, the youngest for the rest of the money."""
     watts: dict[int, int] = defaultdict(int)
     orders: dict[int, FlexOrder] = {}
     for offer, request, quantity_w in pairs:
@@ -102,13 +104,11 @@ def _fills(pairs: Sequence[_Pair], taker: FlexOrder) -> Iterator[FlexFill]:
             orders[each.order_id] = each
             watts[each.order_id] += quantity_w
     paid = 0
-    for number in sorted(orders):
+    *others, youngest = sorted(orders)
+    for number in others:
         each = orders[number]
         amount = each.limit_price_ticks * watts[number]
-        if each is taker:
-            continue
         paid += amount if each.is_request else -amount
         yield FlexFill(number, watts[number], amount)
-    if taker.order_id in orders:
-        own = -paid if taker.is_request else paid
-        yield FlexFill(taker.order_id, watts[taker.order_id], own)
+    rest = -paid if orders[youngest].is_request else paid
+    yield FlexFill(youngest, watts[youngest], rest)

@@ -29,7 +29,7 @@ def check_submission(command: SubmitOrder, state: State, now: datetime) -> Refus
     O(1) for an accepted order while no control of the market operator is set.
     """
     terms = command.terms
-    refusal = _check_place(command.participant, terms.connection_point, terms.interval, state)
+    refusal = check_place(command.participant, terms.connection_point, terms.interval, state)
     if refusal is not None:
         return refusal
     session = state.sessions[terms.interval]
@@ -100,7 +100,7 @@ def check_joint(command: SubmitJoint, state: State, now: datetime) -> Refusal | 
 
 def _check_leg(participant: str, leg: Leg, state: State) -> Refusal | None:
     return (
-        _check_place(participant, leg.connection_point, leg.interval, state)
+        check_place(participant, leg.connection_point, leg.interval, state)
         or check_quantity(leg.quantity_w, state.rules)
         or check_conditional_places(participant, state.sessions[leg.interval], state.rules)
         or check_price(leg.limit_price_ticks, state.rules)
@@ -186,9 +186,10 @@ def check_interval(interval: datetime, state: State) -> Refusal | None:
     return None
 
 
-def _check_place(
+def check_place(
     participant: str, connection_point: str, interval: datetime, state: State
 ) -> Refusal | None:
+    """Refuse connection points that are unknown or another's, and intervals that do not trade."""
     terms = state.terms.get(connection_point)
     if terms is None:
         return Refusal(

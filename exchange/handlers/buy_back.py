@@ -1,17 +1,21 @@
-"""Buy-back: the DSO buys limits from resting sell orders before it curtails any.
+"""Buy-back: the DSO buys what relieves the network before it curtails any.
 
-When new limits make the envelopes held insecure, the DSO first buys from the resting sell orders
-of the intervals and directions for which a buy-back is in force.  The cheapest set that relieves
-the rows comes from a linear program,
+When new limits make the envelopes held insecure, the DSO first buys, for each direction for which
+a buy-back is in force, from resting sell orders of limits and, where flexibility is traded, from
+resting offers of it: downward beside limits of injection, upward beside those of withdrawal.
+Whichever is cheaper, in one linear program,
 
     min  sum_o p_o x_o + sum_i P_i c_i
-    s.t. sum_o A_k,o x_o + sum_i A_k,i c_i >= excess_k   per row over its limit
+    s.t. sum_o R_k,o x_o + sum_i A_k,i c_i >= excess_k   per row over its limit, or that an offer
+                                                          of flexibility would load
          0 <= x_o <= r_o,   sum_{o in direction d} x_o <= Q_d,   0 <= c_i
 
-with p_o, r_o the limit price and the rest of sell order o, Q_d the quantity wanted of direction d,
-and c_i the curtailment of limit i at a price P_i just above the DSO's limit price, so that only
-what cannot be bought is curtailed.  The sellers are paid their limit prices, and the DSO retires
-the watts.  The rows are linear here, so a little may be left for curtailment.
+with p_o, r_o the limit price and the rest of order o, R_k,o what a watt of it relieves row k by
+(for a sell order the row's coefficient, for flexibility that of the injection at its bus), Q_d the
+quantity wanted of direction d, and c_i the curtailment of limit i at a price P_i just above the
+DSO's limit price, so that only what cannot be bought is curtailed.  The sellers are paid their
+limit prices, and the DSO retires the watts.  The rows are linear here, so a little may be left for
+curtailment.
 
 A buy-back is not a trade: it takes place in a call and while trading is halted, too, because the
 curtailment that it replaces would not wait either.  Orders under a condition (all-or-none, a
@@ -21,7 +25,7 @@ parts of icebergs are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,9 +34,12 @@ from exchange.clearing.highs import INFINITY, MixedProgram
 from exchange.clearing.problem import ClearingError
 from exchange.clearing.work_budget import LOTS, RemainingWork
 from exchange.handlers.fills import fill_of
+from exchange.market.matched_flexibility import network_of, network_with
 from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.events import Traded
+from exchange.vocabulary.flexibility import FlexibilityFill, FlexibilityOrder, relieved_by
+from exchange.vocabulary.flexibility_events import FlexibilityMatched
 from exchange.vocabulary.network_port import Networks, network_in
 from exchange.vocabulary.orders import Order
 from orderbook.order import Side
@@ -42,13 +49,21 @@ from security_check.errors import GridError
 from security_check.model.envelope import Direction
 from security_check.model.limits import InterfaceLimits
 
+_ROUNDING = 1e-6  # lots that are rounding of the solver
+
 
 @dataclass(frozen=True, slots=True)
-class _BuyBackCandidate:
-    """A sell order that may be bought, and its column among the limits."""
+class _Candidate:
+    """An order that the DSO may buy.
 
-    order: Order
-    column: int
+    ``direction`` is that of the buy-back that pays for it, and ``relief`` has shape (r,): what a
+    watt of it gives each row.  It is bought in multiples of ``step_w``.
+    """
+
+    order: Order | FlexibilityOrder
+    direction: Direction
+    relief: FloatArray
+    step_w: int
 
 
 def buy_back(
@@ -58,23 +73,39 @@ def buy_back(
 
     Where the network model fails nothing is bought; curtailment comes next.
     """
-    offers = _offers(session, grid.connection_points)
-    if not offers:
+    if not session.buy_backs:
         return
     try:
-        network = network_in(grid, session.start)
-        rows = network.rows_under(limits, session.holdings.envelope_set())
+        rows = network_of(session, grid).rows_under(limits, session.holdings.envelope_set())
+        if not (rows.headroom < 0.0).any():
+            return
+        offers = sorted(
+            [
+                *_sell_orders(session, rows, grid.connection_points, record.state.rules.lot_w),
+                *_flexibility(session, rows, limits, grid),
+            ],
+            key=lambda offer: offer.order.order_id,
+        )
+        if not offers:
+            return
         bought_w = _cheapest(rows, offers, session, record.state.rules.lot_w)
     except (GridError, ClearingError):
         return
+    bought = [(each.order, watts) for each, watts in zip(offers, bought_w, strict=True) if watts]
+    _record_limits(bought, rows, record)
+    _record_flexibility(bought, session, record)
+
+
+def _record_limits(
+    bought: Sequence[tuple[Order | FlexibilityOrder, int]], rows: LinearRows, record: EventRecorder
+) -> None:
     fills = tuple(
-        fill_of(offer.order, quantity_w, -offer.order.limit_price_ticks * quantity_w)
-        for offer, quantity_w in zip(offers, bought_w, strict=True)
-        if quantity_w
+        fill_of(order, quantity_w, -order.limit_price_ticks * quantity_w)
+        for order, quantity_w in bought
+        if isinstance(order, Order)
     )
     if not fills:
         return
-    fullest = int(np.argmin(rows.headroom))
     record.trade(
         Traded(
             sequence=record.next_sequence,
@@ -84,47 +115,99 @@ def buy_back(
             taker_order_id=None,
             rent=0,
             tier="linear",
-            binding_element=rows.element(fullest),
+            binding_element=rows.element(int(np.argmin(rows.headroom))),
             loading=1.0,
             buy_back=True,
         )
     )
 
 
-def _offers(session: Session, connection_points: Sequence[str]) -> list[_BuyBackCandidate]:
-    """Return the sell orders within the DSO's limit prices, oldest first."""
+def _record_flexibility(
+    bought: Sequence[tuple[Order | FlexibilityOrder, int]], session: Session, record: EventRecorder
+) -> None:
+    fills = tuple(
+        FlexibilityFill(
+            order_id=order.order_id,
+            participant=order.participant,
+            client_order_id=order.client_order_id,
+            side=Side.SELL,
+            place=order.terms.place,
+            direction=order.terms.direction,
+            quantity_w=quantity_w,
+            amount=-order.limit_price_ticks * quantity_w,
+        )
+        for order, quantity_w in bought
+        if isinstance(order, FlexibilityOrder)
+    )
+    if fills:
+        record.add(
+            FlexibilityMatched(
+                sequence=record.next_sequence,
+                time=record.now,
+                trade_id=record.state.next_trade_id,
+                interval=session.start,
+                taker_order_id=None,
+                fills=fills,
+                buy_back=True,
+            )
+        )
+
+
+def _sell_orders(
+    session: Session, rows: LinearRows, connection_points: Sequence[str], lot_w: int
+) -> Iterator[_Candidate]:
+    """Yield the sell orders of limits within the DSO's limit prices."""
     place = {point: i for i, point in enumerate(connection_points)}
-    found = []
+    per_watt = rows.A / rows.base_power_w
     for direction, wanted in session.buy_backs.items():
         offset = 0 if direction is Direction.INJECTION else len(place)
-        orders = session.books[direction].orders(Side.SELL, wanted.limit_price_ticks)
-        found += [
-            _BuyBackCandidate(order, offset + place[order.connection_point]) for order in orders
-        ]
-    return sorted(found, key=lambda offer: offer.order.order_id)
+        for order in session.books[direction].orders(Side.SELL, wanted.limit_price_ticks):
+            column = offset + place[order.connection_point]
+            yield _Candidate(order, direction, per_watt[:, column], lot_w)
+
+
+def _flexibility(
+    session: Session, rows: LinearRows, limits: InterfaceLimits, grid: Networks
+) -> Iterator[_Candidate]:
+    """Yield the offers of flexibility within the DSO's limit prices."""
+    relief: dict[tuple[str, int], FloatArray] = {}
+    held, network = session.holdings.envelope_set(), network_in(grid, session.start)
+    for order in session.flexibility.orders.values():
+        wanted = session.buy_backs.get(relieved_by(order.terms.direction))
+        if order.terms.side is not Side.SELL or wanted is None:
+            continue
+        if order.limit_price_ticks > wanted.limit_price_ticks:
+            continue
+        moves = order.bus, order.terms.moves
+        if moves not in relief:
+            after = network_with(dict([moves]), session, network).rows_under(limits, held)
+            relief[moves] = after.headroom - rows.headroom
+        direction = relieved_by(order.terms.direction)
+        yield _Candidate(order, direction, relief[moves], 1)
 
 
 def _cheapest(
-    rows: LinearRows, offers: Sequence[_BuyBackCandidate], session: Session, lot_w: int
+    rows: LinearRows, offers: Sequence[_Candidate], session: Session, lot_w: int
 ) -> list[int]:
-    """Return the quantity to buy of each offer, in whole lots, watts."""
-    over = np.flatnonzero(rows.headroom < 0.0)
-    if not over.size:
-        return [0] * len(offers)
+    """Return the quantity to buy of each offer, in its steps, watts."""
+    relief = np.column_stack([offer.relief for offer in offers]) * lot_w
+    # Relief below the rounding of headrooms is none.
+    relief[np.abs(relief) < 1e-9 * np.abs(relief).max(initial=0.0)] = 0.0
+    some = np.flatnonzero((rows.headroom < 0.0) | (relief < 0.0).any(axis=1))
+    cut = rows.A[some] * (lot_w / rows.base_power_w)
     directions = list(session.buy_backs)
-    per_lot = rows.A[over] * (lot_w / rows.base_power_w)
-    scale = np.maximum(per_lot.max(axis=1, initial=0.0), 1e-300)
-    per_lot, excess = per_lot / scale[:, None], -rows.headroom[over] / scale
-    columns = np.array([offer.column for offer in offers])
+    relief, excess = relief[some], -rows.headroom[some]
+    scale = np.maximum(np.hstack([cut, np.abs(relief)]).max(axis=1, initial=0.0), 1e-300)
+    cut, relief, excess = cut / scale[:, None], relief / scale[:, None], excess / scale
+    limits = cut.shape[1]
     prices = np.array([offer.order.limit_price_ticks for offer in offers], dtype=float)
-    limits = per_lot.shape[1]
     dearest = 1.0 + max(each.limit_price_ticks for each in session.buy_backs.values())
     of_direction = np.array(
-        [[offer.order.direction is direction for offer in offers] for direction in directions],
+        [[offer.direction is direction for offer in offers] for direction in directions],
         dtype=float,
     )
     coefficients = np.block([
-        [per_lot[:, columns], per_lot],
+        [relief, cut],
         [of_direction, np.zeros((len(directions), limits))],
     ])  # fmt: skip
     most = np.array([each.quantity_w // lot_w for each in session.buy_backs.values()], dtype=float)
@@ -136,7 +219,8 @@ def _cheapest(
         lower=np.zeros(len(offers) + limits),
         upper=np.concatenate(
             [
-                np.array([offer.order.remaining_w // lot_w for offer in offers], dtype=float),
+                np.array([each.order.remaining_w // each.step_w * each.step_w for each in offers])
+                / lot_w,
                 np.full(limits, INFINITY),
             ]
         ),
@@ -144,22 +228,17 @@ def _cheapest(
     ).solve(0.0, RemainingWork(LOTS))
     if solution is None:
         return [0] * len(offers)
-    return _in_lots(solution[: len(offers)], offers, session, lot_w)
+    return _in_steps(solution[: len(offers)] * lot_w, offers, session)
 
 
-def _in_lots(
-    lots: FloatArray,
-    offers: Sequence[_BuyBackCandidate],
-    session: Session,
-    lot_w: int,
-) -> list[int]:
-    """Round purchases up to whole lots, within the quantities that the DSO wants."""
+def _in_steps(watts: FloatArray, offers: Sequence[_Candidate], session: Session) -> list[int]:
+    """Round purchases up to whole steps, within the quantities that the DSO wants."""
     left_w = {direction: each.quantity_w for direction, each in session.buy_backs.items()}
     found = []
-    for wanted, offer in zip(lots, offers, strict=True):
-        order = offer.order
-        room_w = min(left_w[order.direction] // lot_w * lot_w, order.remaining_w)
-        quantity_w = min(int(np.ceil(wanted - 1e-6)) * lot_w, room_w)
-        left_w[order.direction] -= quantity_w
+    for wanted_w, offer in zip(watts, offers, strict=True):
+        step_w = offer.step_w
+        room_w = min(left_w[offer.direction], offer.order.remaining_w) // step_w * step_w
+        quantity_w = min(int(np.ceil(wanted_w / step_w - _ROUNDING)) * step_w, room_w)
+        left_w[offer.direction] -= quantity_w
         found.append(quantity_w)
     return found

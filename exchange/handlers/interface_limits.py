@@ -8,6 +8,7 @@ from datetime import datetime
 
 from doe_allocation.allocation.curtailment import Curtailment, CurtailmentPolicy
 from exchange.handlers.buy_back import buy_back
+from exchange.market.matched_flexibility import network_of
 from exchange.state.holdings import Position
 from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.session import Session
@@ -18,7 +19,7 @@ from exchange.vocabulary.events import (
     InterfaceLimitsUpdated,
     OrderReduced,
 )
-from exchange.vocabulary.network_port import Networks, SecurityState, network_in
+from exchange.vocabulary.network_port import Networks, SecurityState
 from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
 from exchange.vocabulary.rules import ConnectionTerms
 from orderbook.order import Side
@@ -40,7 +41,7 @@ def update_interface_limits(
     """
     buy_back(session, command.interface_limits, record, grid)
     try:
-        security = network_in(grid, session.start).reallocate(
+        security = network_of(session, grid).reallocate(
             command.interface_limits,
             session.holdings.envelope_set(),
             _curtailment(record.state.rules.curtailment, session),

@@ -26,6 +26,7 @@ from exchange.vocabulary.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.vocabulary.flexibility import FlexibilityOrder
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
 
@@ -47,10 +48,10 @@ def apply_control(command: ControlCommand, record: EventRecorder) -> list[Sessio
     record.add(_event(command, record))
     match command:
         case SetPriceCollar():
-            outside = (o for o in state.orders.values() if not _in_collar(o, state))
+            outside = (o for o in _open_orders(state) if not _in_collar(o, state))
             record.cancel_all(outside, CancelReason.PRICE_COLLAR)
         case SetKillSwitch(engaged=True):
-            killed = (o for o in state.orders.values() if state.controls.is_killed(o.participant))
+            killed = (o for o in _open_orders(state) if state.controls.is_killed(o.participant))
             record.cancel_all(killed, CancelReason.KILL_SWITCH)
         case ResumeTrading():
             sessions = [each for each in state.sessions.values() if each.is_open]
@@ -98,5 +99,9 @@ def _event(command: ControlCommand, record: EventRecorder) -> ControlEvent:
     return _EVENTS[type(command)](sequence=record.next_sequence, time=record.now, **asked)
 
 
-def _in_collar(order: Order, state: State) -> bool:
+def _open_orders(state: State) -> list[Order | FlexibilityOrder]:
+    return [*state.orders.values(), *state.flexible_orders.values()]
+
+
+def _in_collar(order: Order | FlexibilityOrder, state: State) -> bool:
     return state.controls.collar.contains(order.limit_price_ticks)

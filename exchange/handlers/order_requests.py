@@ -34,9 +34,13 @@ from exchange.vocabulary.events import (
     OrderAccepted,
     OrderAmended,
 )
+from exchange.vocabulary.flexibility import FlexibilityOrder
+from exchange.vocabulary.flexibility_events import FlexibilityAccepted
 from exchange.vocabulary.formatting import format_time, price_text
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Refusal, RefusalReason
+
+_ACCEPTED = (OrderAccepted, JointOrderAccepted, FlexibilityAccepted)
 
 
 class OrderRequests:
@@ -117,11 +121,13 @@ class OrderRequests:
         if order is not None:
             record.cancel(order, CancelReason.REQUESTED, command)
 
-    def _open_order(self, command: CancelOrder | AmendOrder, record: EventRecorder) -> Order | None:
+    def _open_order(
+        self, command: CancelOrder | AmendOrder, record: EventRecorder
+    ) -> Order | FlexibilityOrder | None:
         """Return the open order with a participant's client order id, or refuse the request."""
         client_id = command.client_order_id
         answer = self._state.answers.find(command.participant, client_id)
-        if answer is None or not isinstance(answer.event, OrderAccepted | JointOrderAccepted):
+        if answer is None or not isinstance(answer.event, _ACCEPTED):
             reason, detail = RefusalReason.UNKNOWN_ORDER, f"there is no order {client_id}"
         elif answer.order_id is None:
             ending = "has traded in full"
@@ -129,7 +135,8 @@ class OrderRequests:
                 ending = f"was cancelled ({answer.ended})"
             reason, detail = RefusalReason.ORDER_NOT_OPEN, f"order {client_id} {ending}"
         else:
-            return self._state.orders[answer.order_id]
+            orders, number = self._state.orders, answer.order_id
+            return orders[number] if number in orders else self._state.flexible_orders[number]
         record.refuse(command, Refusal(reason, detail))
         return None
 
@@ -143,6 +150,13 @@ class OrderRequests:
             return
         order = self._open_order(command, record)
         if order is None:
+            return
+        if isinstance(order, FlexibilityOrder):
+            detail = (
+                f"order {order.order_id} for flexibility cannot be amended: cancel it and place "
+                "another"
+            )
+            record.refuse(command, Refusal(RefusalReason.CONDITIONS_INVALID, detail))
             return
         refusal = check_amendment(command, order, self._state, record.now)
         if refusal is not None:
@@ -198,16 +212,15 @@ class OrderRequests:
         """Cancel all orders that match, and say how many; refuse where there are none."""
         if answer_if_repeated(command, record):
             return
-        orders = self._state.orders_of(
-            command.participant,
-            command.interval,
-            command.connection_point,
-            command.direction,
-            command.side,
-        )
+        asked = (command.participant, command.interval, command.connection_point)
+        asked_for = (command.direction, command.side)
+        orders: list[Order | FlexibilityOrder] = [
+            *self._state.orders_of(*asked, *asked_for),
+            *self._state.flexible_orders_of(*asked, *asked_for),
+        ]
         if not orders:
-            asked = [command.connection_point, command.direction, command.side]
-            named = ", ".join(str(each) for each in asked if each is not None)
+            given = [command.connection_point, *asked_for]
+            named = ", ".join(str(each) for each in given if each is not None)
             where = "" if command.interval is None else f" for {format_time(command.interval)}"
             where += f" of {named}" if named else ""
             detail = f"{command.participant} has no open order{where}"

@@ -40,28 +40,37 @@ def check_risk(exposures: Sequence[OrderExposure], state: State, now: datetime) 
 
     O(connection points of the participant * intervals), less where credit is not limited.
     """
-    controls = state.controls
-    exposure = exposures[0]  # All legs have one participant.
-    if controls.is_killed(exposure.participant):
-        whose = "of the market" if controls.market_killed else f"of {exposure.participant}"
-        return Refusal(
-            RefusalReason.KILL_SWITCH, f"the kill switch {whose} is engaged: no orders are taken"
-        )
-    limits = controls.limits_of(exposure.participant)
+    participant = exposures[0].participant  # All legs have one.
+    refusal = check_kill_switch(participant, state)
+    if refusal is not None:
+        return refusal
+    limits = state.controls.limits_of(participant)
     for each in exposures:
         refusal = (
-            _check_collar(each, state)
-            or _check_size(each, limits)
+            check_collar(each.limit_price_ticks, state)
+            or check_size(participant, each.quantity_w, limits)
             or _check_position(each, limits, state)
         )
         if refusal is not None:
             return refusal
-    return _check_rate(exposures, limits, state, now) or _check_credit(exposures, limits, state)
+    rate = check_rate(participant, len(exposures), limits, state, now)
+    return rate or _check_cost(exposures, limits, state)
 
 
-def _check_collar(exposure: OrderExposure, state: State) -> Refusal | None:
+def check_kill_switch(participant: str, state: State) -> Refusal | None:
+    """Refuse orders of a participant whose kill switch, or that of the market, is engaged."""
+    if not state.controls.is_killed(participant):
+        return None
+    whose = "of the market" if state.controls.market_killed else f"of {participant}"
+    return Refusal(
+        RefusalReason.KILL_SWITCH, f"the kill switch {whose} is engaged: no orders are taken"
+    )
+
+
+def check_collar(limit_price_ticks: int, state: State) -> Refusal | None:
+    """Refuse limit prices outside the price collar."""
     collar = state.controls.collar
-    if collar.contains(exposure.limit_price_ticks):
+    if collar.contains(limit_price_ticks):
         return None
     bounds = [
         f"{word} {price_text(bound, state.rules)}"
@@ -70,32 +79,33 @@ def _check_collar(exposure: OrderExposure, state: State) -> Refusal | None:
     ]
     return Refusal(
         RefusalReason.OUTSIDE_COLLAR,
-        f"limit price of {price_text(exposure.limit_price_ticks, state.rules)} is outside the "
+        f"limit price of {price_text(limit_price_ticks, state.rules)} is outside the "
         f"price collar {' '.join(bounds)}",
     )
 
 
-def _check_size(exposure: OrderExposure, limits: RiskLimits) -> Refusal | None:
-    if limits.max_quantity_w is None or exposure.quantity_w <= limits.max_quantity_w:
+def check_size(participant: str, quantity_w: int, limits: RiskLimits) -> Refusal | None:
+    """Refuse quantities above the largest of one order."""
+    if limits.max_quantity_w is None or quantity_w <= limits.max_quantity_w:
         return None
     return Refusal(
         RefusalReason.ORDER_TOO_LARGE,
-        f"quantity of {exposure.quantity_w:,} W exceeds the {limits.max_quantity_w:,} W that one "
-        f"order of {exposure.participant} may have",
+        f"quantity of {quantity_w:,} W exceeds the {limits.max_quantity_w:,} W that one "
+        f"order of {participant} may have",
     )
 
 
-def _check_rate(
-    exposures: Sequence[OrderExposure], limits: RiskLimits, state: State, now: datetime
+def check_rate(
+    participant: str, legs_count: int, limits: RiskLimits, state: State, now: datetime
 ) -> Refusal | None:
     """Refuse orders above the rate; each leg of a joint order counts as an order."""
-    most, participant = limits.orders_per_minute, exposures[0].participant
+    most = limits.orders_per_minute
     if most is None:
         return None
     recent = state.controls.recent_orders(participant, now - RATE_WINDOW)
-    if recent + len(exposures) <= most:
+    if recent + legs_count <= most:
         return None
-    legs = f", and this one counts {len(exposures)}, one for each leg" if len(exposures) > 1 else ""
+    legs = f", and this one counts {legs_count}, one for each leg" if legs_count > 1 else ""
     return Refusal(
         RefusalReason.TOO_FREQUENT,
         f"{participant} has placed or amended {recent} orders in the last minute{legs}, "
@@ -127,30 +137,46 @@ def _check_position(exposure: OrderExposure, limits: RiskLimits, state: State) -
     )
 
 
-def _check_credit(
+def _check_cost(
     exposures: Sequence[OrderExposure], limits: RiskLimits, state: State
 ) -> Refusal | None:
-    """Refuse purchases that could take the participant's debt beyond the limit."""
     bought = [each for each in exposures if each.side is Side.BUY]
-    if limits.credit is None or not bought:
+    if not bought:
         return None
-    exposure = bought[0]
-    owed = -state.ledger.balance(exposure.participant)
+    cost = sum(each.open_w * each.limit_price_ticks for each in bought)
+    return check_credit(bought[0].participant, cost, limits, state, bought[0].amended)
+
+
+def check_credit(
+    participant: str,
+    cost: int,
+    limits: RiskLimits,
+    state: State,
+    amended: Order | None = None,
+) -> Refusal | None:
+    """Refuse purchases that could take the participant's debt beyond the limit.
+
+    ``cost`` is in tick-watts, ``amended`` the open order that the purchase replaces.
+    """
+    if limits.credit is None:
+        return None
+    owed = -state.ledger.balance(participant)
     committed = sum(
         position.sought_amount
         for interval in state.sessions
         for direction in Direction
-        for position in state.positions_of(exposure.participant, interval, direction)
+        for position in state.positions_of(participant, interval, direction)
     )
-    if exposure.amended is not None:
-        committed -= exposure.amended.remaining_w * exposure.amended.limit_price_ticks
-    cost = sum(each.open_w * each.limit_price_ticks for each in bought)
+    requests = state.flexible_orders_of(participant, side=Side.BUY)
+    committed += sum(each.remaining_w * each.limit_price_ticks for each in requests)
+    if amended is not None:
+        committed -= amended.remaining_w * amended.limit_price_ticks
     if owed + committed + cost <= limits.credit:
         return None
     needed, limit = amount_text(cost, state.rules), amount_text(limits.credit, state.rules)
     return Refusal(
         RefusalReason.INSUFFICIENT_CREDIT,
-        f"buy for up to {needed} exceeds the credit limit of {limit} of {exposure.participant}, of "
+        f"buy for up to {needed} exceeds the credit limit of {limit} of {participant}, of "
         f"which {amount_text(owed, state.rules)} are owed and "
         f"{amount_text(committed, state.rules)} are in open buy orders",
     )

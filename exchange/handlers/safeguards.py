@@ -10,6 +10,8 @@ from exchange.state.recording import EventRecorder, answer_if_repeated, answered
 from exchange.state.safeguards import Safeguard
 from exchange.state.state import State
 from exchange.vocabulary.commands import LoseSession, SetSafeguard
+from exchange.vocabulary.flexibility import FlexibilityOrder
+from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, OnDisconnect, Refusal, RefusalReason
 from exchange.vocabulary.safeguard_events import SafeguardSet, SessionLost
 
@@ -68,7 +70,11 @@ def lose_session(command: LoseSession, record: EventRecorder) -> None:
     safeguard = state.safeguards.find(participant, command.session)
     if safeguard is None or not _is_set_for(safeguard, command.reason):
         return
-    cancelled = record.cancel_all(state.orders_of(participant), command.reason)
+    orders: list[Order | FlexibilityOrder] = [
+        *state.orders_of(participant),
+        *state.flexible_orders_of(participant),
+    ]
+    cancelled = record.cancel_all(orders, command.reason)
     record.add(
         SessionLost(
             sequence=record.next_sequence,

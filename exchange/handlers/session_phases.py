@@ -19,8 +19,10 @@ from exchange.state.recording import EventRecorder
 from exchange.state.session import Session
 from exchange.vocabulary.commands import OpenSession
 from exchange.vocabulary.events import GateClosed, PhaseChanged, SessionOpened
+from exchange.vocabulary.flexibility import FlexibilityOrder
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.network_port import Networks, SecurityState, network_in
+from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import CancelReason, Phase, Refusal, RefusalReason
 from exchange.vocabulary.rules import MarketRules
 from security_check.errors import GridError
@@ -129,7 +131,11 @@ def _check(command: OpenSession, record: EventRecorder) -> Refusal | None:
 
 def close_gate(session: Session, record: EventRecorder) -> None:
     """Close the gate: cancel resting orders, make the envelopes final, issue statements."""
-    record.cancel_all(session.orders(), CancelReason.GATE_CLOSED)
+    orders: list[Order | FlexibilityOrder] = [
+        *session.orders(),
+        *session.flexibility.orders.values(),
+    ]
+    record.cancel_all(orders, CancelReason.GATE_CLOSED)
     metering = record.state.rules.metering
     until = None if metering is None else max(session.end, record.now) + metering.window
     record.add(

@@ -30,6 +30,7 @@ def issue_statements(interval: datetime, record: EventRecorder) -> None:
                 balance=account.balance,
                 compensation=account.compensation,
                 penalties=account.penalties,
+                flexibility=account.flexibility,
             )
         )
 

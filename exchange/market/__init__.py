@@ -5,5 +5,6 @@
 an optimum confirmed by AC power flow.  ``joint_orders`` connect intervals, unless
 ``joint_order_screen`` proves that they do not trade.  ``local_prices`` explains prices,
 ``failure_isolation`` finds the order with which a clearing fails, and ``invariants`` checks that
-nothing profitable is left.
+nothing profitable is left.  ``matched_flexibility`` gives an interval the network that has what
+was matched there.
 """

@@ -39,6 +39,7 @@ from exchange.vocabulary.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.vocabulary.flexibility_events import FlexibilityMatched
 from exchange.vocabulary.network_port import Networks, SecurityState
 from exchange.vocabulary.orders import Order
 
@@ -108,7 +109,12 @@ class IntervalMarkets:
             case Traded():
                 for fill in event.fills:
                     self._follow_fill(fill)
-            case HoldingCurtailed() | HoldingRaised() | InterfaceLimitsUpdated():
+            case (
+                HoldingCurtailed()
+                | HoldingRaised()
+                | InterfaceLimitsUpdated()
+                | FlexibilityMatched()
+            ):
                 self._leave_interval(event.interval)
             case GateClosed():
                 self._leave_interval(event.interval)
@@ -125,7 +131,7 @@ class IntervalMarkets:
         assert answer is not None, "the answer to an order that was just cancelled is kept"
         # A joint order is in no market's program.
         market = None if answer.interval is None else self._markets.get(answer.interval)
-        if market is not None:
+        if market is not None and event.order_id in market.program:
             market.program.withdraw(event.order_id)
 
     def _follow_change(self, event: OrderAmended | OrderRefilled) -> None:

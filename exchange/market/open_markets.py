@@ -10,9 +10,10 @@ from datetime import datetime
 
 from exchange.clearing.work_budget import EventBudget
 from exchange.market.interval_market import IntervalMarket
+from exchange.market.matched_flexibility import network_of
 from exchange.state.recording import EventRecorder, alarm_kind
 from exchange.state.state import State
-from exchange.vocabulary.network_port import Networks, SecurityState, network_in
+from exchange.vocabulary.network_port import Networks, SecurityState
 from exchange.vocabulary.orders import Order
 from security_check.errors import GridError
 
@@ -91,7 +92,7 @@ class OpenMarkets:
             session = self._state.sessions[interval]
             held = session.holdings.envelope_set()
             try:
-                own = network_in(self._grid, interval)
+                own = network_of(session, self._grid)
                 network = own.resume(session.interface_limits, held)
             except GridError as error:
                 record.alarm(

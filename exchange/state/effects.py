@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from exchange.accounts.bookings import entries_of
+from exchange.state.flexibility_effects import FLEXIBILITY_EFFECTS
 from exchange.state.order_effects import ORDER_EFFECTS
 from exchange.state.request_answers import RequestAnswer
 from exchange.state.safeguards import Safeguard
@@ -85,6 +86,7 @@ def _change_nothing(state: State, event: MatchBlocked) -> None:
 EFFECTS: Mapping[type[Event], Callable[[State, Any], None]] = {
     **ORDER_EFFECTS,
     **SESSION_EFFECTS,
+    **FLEXIBILITY_EFFECTS,
     MeterRead: _take_reading,
     MeteringClosed: _close_readings,
     StatementIssued: _settle,

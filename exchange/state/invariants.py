@@ -20,6 +20,9 @@ def check_state(state: State) -> None:
         session.check_invariants()
         resting.update((order.order_id, order) for order in session.orders())
     assert resting == state.orders, "orders and sessions disagree about what is open"
+    flexible = {n: o for s in state.sessions.values() for n, o in s.flexibility.orders.items()}
+    assert flexible == state.flexible_orders, "orders for flexibility and sessions disagree"
+    assert list(state.flexible_orders) == sorted(flexible), "orders for flexibility out of order"
     own = [(name, number) for name, each in state.own_orders.items() for number in each]
     assert sorted(own) == sorted((o.participant, o.order_id) for o in resting.values()), (
         "orders and those of each participant disagree"
@@ -38,6 +41,10 @@ def check_state(state: State) -> None:
         assert answer is not None, f"order {order.order_id} has no answer on record"
         number = order.order_id if order.joint_id is None else order.joint_id
         assert answer.order_id == number, f"order {order.order_id} was {answer}"
+    for open_order in flexible.values():
+        answer = state.answers.find(open_order.participant, open_order.client_order_id)
+        found = None if answer is None else answer.order_id
+        assert found == open_order.order_id, f"order {open_order.order_id} was {answer}"
     _check_joints(state, resting)
     state.answers.check_invariants()
     state.safeguards.check_invariants()

@@ -101,8 +101,12 @@ def trade(state: State, event: Traded) -> None:
 
 def cancel(state: State, event: OrderCancelled) -> None:
     """Take the rest of an order, or all legs of a joint order, out of the book."""
-    order = state.orders[event.order_id]
     _remember_change(state, event)
+    if event.order_id in state.flexible_orders:
+        state.remove_flexible(state.flexible_orders[event.order_id])
+        state.answers.finish(event.participant, event.client_order_id, event.reason)
+        return
+    order = state.orders[event.order_id]
     for leg in list(state.joints.get(event.order_id, [order])):
         state.remove(leg)
     state.answers.finish(order.participant, order.client_order_id, event.reason)

@@ -26,6 +26,7 @@ from exchange.vocabulary.events import (
     Refused,
     Traded,
 )
+from exchange.vocabulary.flexibility import FlexibilityOrder
 from exchange.vocabulary.orders import AnsweredRequest, Order
 from exchange.vocabulary.reasons import AlarmKind, CancelReason, Refusal, RefusalReason
 from exchange.vocabulary.recovery_events import LossAccepted
@@ -117,13 +118,16 @@ class EventRecorder:
         )
 
     def cancel(
-        self, order: Order, reason: CancelReason, asked: CancelOrder | AmendOrder | None = None
+        self,
+        order: Order | FlexibilityOrder,
+        reason: CancelReason,
+        asked: CancelOrder | AmendOrder | None = None,
     ) -> None:
         """Take the rest of an open order out of the book, with all its legs if it is joint.
 
         ``asked`` is the request of its owner that this answers.
         """
-        if order.joint_id is not None:
+        if isinstance(order, Order) and order.joint_id is not None:
             order = self.state.joints[order.joint_id][0]
         self.add(
             OrderCancelled(
@@ -138,16 +142,16 @@ class EventRecorder:
             )
         )
 
-    def cancel_all(self, orders: Iterable[Order], reason: CancelReason) -> int:
+    def cancel_all(self, orders: Iterable[Order | FlexibilityOrder], reason: CancelReason) -> int:
         """Cancel orders, oldest first; the legs of a joint order go with the first of them.
 
         Returns
         -------
         How many orders were cancelled, each joint one counted once.
         """
-        cancelled = 0
+        cancelled, state = 0, self.state
         for order in sorted(orders, key=lambda each: each.order_id):
-            if order.order_id in self.state.orders:
+            if order.order_id in state.orders or order.order_id in state.flexible_orders:
                 self.cancel(order, reason)
                 cancelled += 1
         return cancelled

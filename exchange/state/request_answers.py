@@ -30,6 +30,7 @@ from exchange.vocabulary.commands import (
     SetPriceCollar,
     SetRiskLimits,
     SetSafeguard,
+    SubmitFlexibility,
     SubmitJoint,
     SubmitOrder,
     SubmitReading,
@@ -51,6 +52,7 @@ from exchange.vocabulary.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.vocabulary.flexibility_events import FlexibilityAccepted
 from exchange.vocabulary.reasons import CancelReason
 from exchange.vocabulary.safeguard_events import SafeguardSet
 from exchange.vocabulary.serialization import event_from_plain, event_to_plain, to_plain
@@ -59,6 +61,7 @@ from exchange.vocabulary.settlement_events import MeterRead
 Answer = (
     OrderAccepted
     | JointOrderAccepted
+    | FlexibilityAccepted
     | OrderAmended
     | OrderCancelled
     | MassCancelled
@@ -73,6 +76,7 @@ Answer = (
 Remembered = (
     SubmitOrder
     | SubmitJoint
+    | SubmitFlexibility
     | CancelOrder
     | AmendOrder
     | MassCancel
@@ -97,6 +101,8 @@ def content_of(request: Remembered | Answer) -> str:
             return "" if request.answers is None else request.answers.content
         case SubmitOrder() | OrderAccepted():
             asked = tuple(to_plain(request.terms).values())
+        case SubmitFlexibility() | FlexibilityAccepted():
+            asked = ("flexibility", *to_plain(request.terms).values())
         case SubmitJoint() | JointOrderAccepted():
             asked = (
                 request.legs,
@@ -167,7 +173,7 @@ class RequestAnswer:
     def interval(self) -> datetime | None:
         """The interval that the request was about, where its answer names one alone."""
         match self.event:
-            case OrderAccepted():
+            case OrderAccepted() | FlexibilityAccepted():
                 return self.event.terms.interval
             case InterfaceLimitsUpdated() | Refused():
                 return self.event.interval

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from exchange.state.flexibility import Flexibility
 from exchange.state.holdings import Holdings
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import Phase
@@ -50,6 +51,8 @@ class Session:
         at once.
     buy_backs
         The buy-backs in force, by direction.
+    flexibility
+        The orders for flexibility, and what they have matched.
     """
 
     __slots__ = (
@@ -58,6 +61,7 @@ class Session:
         "closed_at",
         "conditional",
         "end",
+        "flexibility",
         "gate_closes_at",
         "halted",
         "holdings",
@@ -89,6 +93,7 @@ class Session:
         self.suspended = False
         self.closed_at: datetime | None = None
         self.buy_backs: dict[Direction, BuyBack] = {}
+        self.flexibility = Flexibility()
         self.books: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
         self.conditional: dict[Direction, OrderBook[Order]] = {d: OrderBook() for d in Direction}
 
@@ -173,6 +178,7 @@ class Session:
             "buy_backs": {d.value: to_plain(self.buy_backs[d]) for d in sorted(self.buy_backs)},
             "holdings": self.holdings.snapshot(),
             "orders": [to_plain(order) for order in self.orders()],
+            "flexibility": self.flexibility.snapshot(),
         }
 
     @classmethod
@@ -196,6 +202,7 @@ class Session:
         # By number, because a book takes orders in the order of their priority only.
         for order in data["orders"]:
             session.add(from_plain(Order, order))
+        session.flexibility = Flexibility.restore(data["flexibility"])
         return session
 
     def check_invariants(self) -> None:
@@ -209,6 +216,7 @@ class Session:
         for book in (*self.books.values(), *self.conditional.values()):
             book.check_invariants()
         self.holdings.check_invariants()
+        self.flexibility.check_invariants()
         resting = {order.order_id for order in self.orders()}
         claiming = _numbers(position.orders for _, _, position in self.holdings.positions())
         assert resting == claiming, f"{self.start}: {resting ^ claiming} rest or claim alone"
@@ -221,6 +229,7 @@ class Session:
                 assert order.displayed_w > 0, f"{order} shows nothing"
                 partly = order.conditions.all_or_none and order.executed_w
                 assert not partly, f"{order} is all-or-none and has traded in part"
+        resting |= self.flexibility.orders.keys()
         assert self.is_open or not resting, f"{self.start} is closed with orders {resting}"
 
 

@@ -15,6 +15,8 @@ from exchange.state.request_answers import RequestLog
 from exchange.state.safeguards import Safeguards
 from exchange.state.session import Session
 from exchange.state.state import State
+from exchange.vocabulary.flexibility import FlexibilityOrder
+from exchange.vocabulary.orders import Order
 from exchange.vocabulary.rules import ConnectionTerms, MarketRules
 from exchange.vocabulary.versions import VERSION, Upgrade, in_present_form
 
@@ -57,16 +59,19 @@ def restore_state(
     """
     data = in_present_form("the snapshot", data, UPGRADES)
     state = State(rules, terms)
-    orders = []
+    orders: list[Order] = []
+    flexible: dict[int, FlexibilityOrder] = {}
     for plain in data["sessions"]:
         session = Session.restore(plain, terms)
         state.sessions[session.start] = session
         if session.is_open:
             state.phase_deadlines.add((session.phase_until, session.start))
         orders += session.orders()
+        flexible |= session.flexibility.orders
     # By number, because that is the order of the legs of a joint order.
     for order in sorted(orders, key=lambda each: each.order_id):
         state.index(order)
+    state.flexible_orders = dict(sorted(flexible.items()))
     state.sequence = data["sequence"]
     state.time = None if data["time"] is None else datetime.fromisoformat(data["time"])
     state.next_order_id = data["next_order_id"]

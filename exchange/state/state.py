@@ -18,6 +18,7 @@ from exchange.state.request_answers import Answer, RequestLog
 from exchange.state.safeguards import Safeguards
 from exchange.state.session import Session
 from exchange.vocabulary.events import AnswerRepeated
+from exchange.vocabulary.flexibility import FlexibilityOrder
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import Phase
 from exchange.vocabulary.rules import METERING, ConnectionTerms, MarketRules
@@ -38,7 +39,7 @@ class State:
     Attributes
     ----------
     participants
-        The connection points of each participant.
+        The connection points of each participant; one that only requests flexibility has none.
     sequence, time
         Of the last event; 0 and ``None`` before the first.
     next_order_id, next_trade_id
@@ -46,7 +47,9 @@ class State:
     sessions
         By start of the interval, closed ones for ``rules.intervals_kept_for`` longer.
     orders
-        All open orders by number.
+        All open orders for limit, by number.
+    flexible_orders
+        All open orders for flexibility, by number; they follow from sessions.
     own_orders
         The open orders of each participant that has any, by number, oldest first; they follow from
         orders.
@@ -75,6 +78,7 @@ class State:
         "conditional",
         "controls",
         "expiries",
+        "flexible_orders",
         "joints",
         "ledger",
         "metering",
@@ -98,12 +102,15 @@ class State:
         self.participants: dict[str, list[str]] = {}
         for point in terms.values():
             self.participants.setdefault(point.participant, []).append(point.connection_point)
+        for name in () if rules.flexibility is None else rules.flexibility.requesters:
+            self.participants.setdefault(name, [])
         self.sequence = 0
         self.time: datetime | None = None
         self.next_order_id = 1
         self.next_trade_id = 1
         self.sessions: dict[datetime, Session] = {}
         self.orders: dict[int, Order] = {}
+        self.flexible_orders: dict[int, FlexibilityOrder] = {}
         self.own_orders: dict[str, dict[int, Order]] = {}
         self.conditional: set[int] = set()
         self.joints: dict[int, list[Order]] = {}
@@ -146,6 +153,29 @@ class State:
         ]
         return sorted(found, key=lambda order: order.order_id)
 
+    def flexible_orders_of(
+        self,
+        participant: str,
+        interval: datetime | None = None,
+        connection_point: str | None = None,
+        direction: Direction | None = None,
+        side: Side | None = None,
+    ) -> list[FlexibilityOrder]:
+        """Return a participant's open orders for flexibility, as :meth:`orders_of`, oldest first.
+
+        They have no direction of a limit, so none matches one.
+        """
+        if direction is not None:
+            return []
+        return [
+            order
+            for order in self.flexible_orders.values()
+            if order.participant == participant
+            and interval in (None, order.interval)
+            and side in (None, order.terms.side)
+            and (connection_point is None or connection_point == _point_of(order))
+        ]
+
     def positions_of(
         self, participant: str, interval: datetime, direction: Direction
     ) -> list[Position]:
@@ -164,6 +194,17 @@ class State:
         return session.phase is not Phase.CALL and not self.is_halted(session)
 
     # -- orders, in their sessions and in the indexes over all of them --------------------------
+
+    def add_flexible(self, order: FlexibilityOrder) -> None:
+        """Let an order for flexibility rest under the next number."""
+        self.sessions[order.interval].flexibility.orders[order.order_id] = order
+        self.flexible_orders[order.order_id] = order
+        self.next_order_id = order.order_id + 1
+
+    def remove_flexible(self, order: FlexibilityOrder) -> None:
+        """Take an order for flexibility out of its session."""
+        del self.sessions[order.interval].flexibility.orders[order.order_id]
+        del self.flexible_orders[order.order_id]
 
     def add(self, order: Order) -> None:
         """Let an order rest under the next number."""
@@ -205,3 +246,8 @@ class State:
                     del self.joints[order.joint_id]
         if order.expires_at is not None:
             self.expiries.remove((order.expires_at, order.order_id))
+
+
+def _point_of(order: FlexibilityOrder) -> str | None:
+    """Return the connection point of an offer; a request has none."""
+    return order.terms.place if order.terms.side is Side.SELL else None

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from exchange.vocabulary.flexibility import FlexibilityTerms
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import METERING, OPERATOR, TSO, BuyBack, PriceCollar, RiskLimits
@@ -57,6 +58,15 @@ class SubmitJoint:
     all_or_none: bool = True
     expires_at: datetime | None = None
     self_trade_prevention: SelfTradePrevention = SelfTradePrevention.CANCEL_NEWEST
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitFlexibility:
+    """Offer or request flexibility; ``client_order_id`` is as of :class:`SubmitOrder`."""
+
+    participant: str
+    client_order_id: str
+    terms: FlexibilityTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +273,7 @@ Command = (
     OpenSession
     | SubmitOrder
     | SubmitJoint
+    | SubmitFlexibility
     | CancelOrder
     | AmendOrder
     | MassCancel
@@ -313,7 +324,7 @@ class RequestIdentity:
 def identity_of(command: Command) -> RequestIdentity:
     """Return who sent a command, under which id, and what kind of request it is."""
     match command:
-        case SubmitOrder() | SubmitJoint():
+        case SubmitOrder() | SubmitJoint() | SubmitFlexibility():
             key = command.client_order_id
             return RequestIdentity(command.participant, key, "submit", key, _interval_of(command))
         case CancelOrder() | AmendOrder():
@@ -342,8 +353,8 @@ def identity_of(command: Command) -> RequestIdentity:
             return RequestIdentity(OPERATOR, command.control_id, "control")
 
 
-def _interval_of(command: SubmitOrder | SubmitJoint) -> datetime | None:
-    if isinstance(command, SubmitOrder):
+def _interval_of(command: SubmitOrder | SubmitJoint | SubmitFlexibility) -> datetime | None:
+    if not isinstance(command, SubmitJoint):
         return command.terms.interval
     intervals = {leg.interval for leg in command.legs}
     return intervals.pop() if len(intervals) == 1 else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from doe_allocation.allocation.curtailment import Curtailment
+from doe_allocation.allocation.linear.operation import LinearOperation
 from security_check.checking.linear_rows import LinearRows
 from security_check.checking.verdict import LimitChange, Verdict
 from security_check.model.envelope import Direction, EnvelopeSet
@@ -85,6 +86,26 @@ class NetworkSeries(Protocol):
         ------
         GridError
             When there is no such interval.
+        """
+
+
+@runtime_checkable
+class FlexibleNetwork(Protocol):
+    """A network whose flows are linear, so that flexibility is matched on it."""
+
+    @property
+    def operation(self) -> LinearOperation:
+        """Flows, connection points, and the set point."""
+
+    def activated(
+        self, firm_w: Mapping[str, int], conditional_w: Sequence[Mapping[str, int]]
+    ) -> NetworkPort:
+        """Return the network with what was matched, for certain and under a condition, by bus.
+
+        Raises
+        ------
+        GridError
+            When it has no such bus.
         """
 
 

@@ -38,6 +38,12 @@ class RefusalReason(StrEnum):
     WOULD_CROSS = "would_cross"
     EXCEEDS_CAPACITY = "exceeds_capacity"
     EXCEEDS_HOLDING = "exceeds_holding"
+    # Flexibility.
+    NO_FLEXIBILITY = "no_flexibility"
+    MAY_NOT_REQUEST = "may_not_request"
+    UNKNOWN_BUS = "unknown_bus"
+    TRADING_HALTED = "trading_halted"
+    TOO_MANY_ORDERS = "too_many_orders"
     # Readings.
     NOT_METERED = "not_metered"
     DELIVERY_NOT_OVER = "delivery_not_over"

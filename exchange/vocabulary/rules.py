@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
+from doe_allocation.procurement.choices import FlexDirection
+from exchange.vocabulary.flexibility import FlexibilityRules
 from security_check.model.envelope import Direction
 
 MAX_PRICE_TICKS = 2**40
@@ -139,11 +142,14 @@ class MarketRules:
         continuous.
     metering
         The rules for metered deliveries; ``None`` where they are not metered.
+    flexibility
+        The rules of the flexibility market; ``None`` where there is none.
 
     Raises
     ------
     ValueError
-        When a value is not positive, or the compensation negative.
+        When a value is not positive, the compensation negative, a requester's name reserved, or
+        flexibility traded where deliveries are metered.
     """
 
     tick: Decimal = Decimal("0.0001")
@@ -162,8 +168,17 @@ class MarketRules:
     closing_auction: timedelta = timedelta(0)
     batch_every: timedelta | None = None
     metering: MeteringRules | None = None
+    flexibility: FlexibilityRules | None = None
 
     def __post_init__(self) -> None:
+        if self.metering is not None and self.flexibility is not None:
+            raise ValueError(
+                "flexibility cannot be traded where deliveries are metered: a reading does not "
+                "tell an activation from a breach"
+            )
+        for name in () if self.flexibility is None else self.flexibility.requesters:
+            if not name or name in RESERVED_PARTICIPANTS:
+                raise ValueError(f"{name!r} cannot be a participant's name")
         for name in ("tick", "lot_w", "answers_kept"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive, it is {getattr(self, name)}")
@@ -293,11 +308,15 @@ class ConnectionTerms:
     fallback_injection_w, fallback_withdrawal_w
         The limits that a device returns to when it loses contact, in watts.  They lie inside
         every envelope in force, so no sale goes below them.
+    flexible_up_w, flexible_down_w
+        By how much the resource behind it may change its power upward and downward, in watts:
+        power that is part of the set point, not of the envelope.
 
     Raises
     ------
     ValueError
-        When a fallback is negative or above its capacity, or the owner's name is reserved.
+        When a fallback is negative or above its capacity, a flexibility is negative, or the owner's
+        name is reserved.
     """
 
     connection_point: str
@@ -306,8 +325,15 @@ class ConnectionTerms:
     withdrawal_capacity_w: int
     fallback_injection_w: int = 0
     fallback_withdrawal_w: int = 0
+    flexible_up_w: int = 0
+    flexible_down_w: int = 0
 
     def __post_init__(self) -> None:
+        if min(self.flexible_up_w, self.flexible_down_w) < 0:
+            raise ValueError(
+                f"{self.connection_point}: its flexibility of {self.flexible_up_w} W upward and "
+                f"{self.flexible_down_w} W downward must not be negative"
+            )
         for direction in Direction:
             fallback_w, capacity_w = self.fallback_w(direction), self.capacity_w(direction)
             if not 0 <= fallback_w <= capacity_w:
@@ -331,3 +357,15 @@ class ConnectionTerms:
         if direction is Direction.INJECTION:
             return self.fallback_injection_w
         return self.fallback_withdrawal_w
+
+    def flexible_w(self, direction: FlexDirection) -> int:
+        """Return by how much its resource may change its power one way, in watts."""
+        if direction is FlexDirection.UPWARD:
+            return self.flexible_up_w
+        return self.flexible_down_w
+
+
+def participants_of(rules: MarketRules, terms: Iterable[ConnectionTerms]) -> frozenset[str]:
+    """Return who may send requests: owners of connection points, and who requests flexibility."""
+    requesters = () if rules.flexibility is None else rules.flexibility.requesters
+    return frozenset([*(each.participant for each in terms), *requesters])

@@ -14,13 +14,25 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from exchange.vocabulary import events, recovery_events, safeguard_events, settlement_events
+from exchange.vocabulary import (
+    events,
+    flexibility_events,
+    recovery_events,
+    safeguard_events,
+    settlement_events,
+)
 
 T = TypeVar("T")
 
 EVENT_TYPES: tuple[type[events.Event], ...] = tuple(
     kind
-    for module in (events, settlement_events, recovery_events, safeguard_events)
+    for module in (
+        events,
+        settlement_events,
+        recovery_events,
+        safeguard_events,
+        flexibility_events,
+    )
     for kind in vars(module).values()
     if isinstance(kind, type) and events.Event in kind.__bases__
 )

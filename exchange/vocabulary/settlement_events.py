@@ -54,9 +54,10 @@ class StatementIssued(Event):
 
     One is issued when the gate closes, and another when the readings of the interval close, if
     they led to penalties.  The account is a participant's, or one of the DSO's
-    (``DSO_ACCOUNTS``).  It received ``compensation`` and owes ``penalties``:
-    ``balance = received - paid + compensation - penalties``.  Over all accounts of
-    an interval the balances add up to zero, and so do compensation and penalties.
+    (``DSO_ACCOUNTS``).  It received ``compensation``, owes ``penalties``, and received for its
+    flexibility ``flexibility`` more than it paid for that of others:
+    ``balance = received - paid + compensation - penalties + flexibility``.  Over all accounts of
+    an interval the balances add up to zero, and so do these three.
     """
 
     interval: datetime
@@ -68,3 +69,4 @@ class StatementIssued(Event):
     balance: int
     compensation: int = 0
     penalties: int = 0
+    flexibility: int = 0

@@ -57,10 +57,16 @@ def access(
         exchange_user,
         password_file,
     )
-    from gateway.operations.server_places import AREA, check_names, owners_in, participants_in
+    from gateway.operations.server_places import (
+        AREA,
+        check_names,
+        owners_in,
+        participants_in,
+        requesters_in,
+    )
 
     check_names(loaded)
-    known = read_accounts(accounts, owners_in(loaded))
+    known = read_accounts(accounts, owners_in(loaded), requesters_in(loaded))
     areas = participants_in(loaded)
     password = SecretStr(secrets.token_urlsafe(24))
     user = quote(exchange_user(loaded[0].area if len(loaded) == 1 else AREA), safe="{}")

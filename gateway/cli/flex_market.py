@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from exchange.flexibility.flex_order import Matching
+from exchange.vocabulary.flexibility import Matching
 from gateway.cli.app import JsonOption, OutputOption, app, deliver, kept
 from gateway.terminal.console import NOT_SECURE, err, out
 

@@ -15,6 +15,7 @@ from gateway.client.mirrors.point_envelopes import LimitsNow, PointEnvelopes
 from gateway.client.mirrors.public_market import BookKey, MarketTopic, PublicMarket
 from gateway.errors import TransportError
 from gateway.messages.area_state import SessionMessage
+from gateway.messages.flexibility import FlexibilityBookMessage, FlexibilityTradeMessage
 from gateway.messages.market_data import PriceMessage, StatisticsMessage, TradeMessage
 from gateway.messages.topics import Topics
 
@@ -78,6 +79,16 @@ class AreaView:
     def tape(self) -> Sequence[TradeMessage]:
         """The last trades of the area, the newest one last."""
         return tuple(self._market.tape)
+
+    @property
+    def flexibility_books(self) -> Mapping[datetime, FlexibilityBookMessage]:
+        """What rests in the flexibility market, by start of the interval."""
+        return MappingProxyType(self._market.flexibility_books)
+
+    @property
+    def flexibility_tape(self) -> Sequence[FlexibilityTradeMessage]:
+        """The last trades of the flexibility market, the newest one last."""
+        return tuple(self._market.flexibility_tape)
 
     @property
     def envelopes(self) -> Mapping[str, PointEnvelopes]:

@@ -19,6 +19,7 @@ _BELOW = {
     MarketTopic.STATISTICS: "statistics/#",
     MarketTopic.PRICE: "price/+",
     MarketTopic.ENVELOPE: "envelope/+/+",
+    MarketTopic.FLEXIBILITY: "flexibility/#",
 }
 
 

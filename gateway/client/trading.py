@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Unpack
 
+from doe_allocation.procurement.choices import FlexDirection
 from gateway.client.mirrors.books import Book
 from gateway.client.mirrors.own_orders import OwnOrder, accepted_order
-from gateway.client.mirrors.reading import read_report
+from gateway.client.mirrors.reading import read_as, read_report
 from gateway.client.requests import (
     Conditions,
     JointConditions,
@@ -19,7 +20,12 @@ from gateway.client.requests import (
 )
 from gateway.client.trading_connection import TradingConnection
 from gateway.errors import RequestRefusedError
-from gateway.messages.participant_reports import AcceptedReport, JointAcceptedReport
+from gateway.messages.flexibility import FlexibilityAcceptedReport, OpenFlexibility
+from gateway.messages.participant_reports import (
+    AcceptedReport,
+    CancelledReport,
+    JointAcceptedReport,
+)
 from gateway.transport.json_listener import Content
 from orderbook.order import Side
 from security_check.model.envelope import Direction
@@ -244,6 +250,91 @@ class TradingClient(TradingConnection):
                 return 0
             raise
         return int(answer["orders"])
+
+    async def offer_flexibility(
+        self,
+        connection_point: str,
+        direction: FlexDirection | str,
+        quantity_w: int,
+        price: Price,
+        *,
+        interval: Moment | None = None,
+        client_order_id: str | None = None,
+    ) -> FlexibilityAcceptedReport:
+        """Offer that the resource behind an own connection point changes its power.
+
+        Parameters
+        ----------
+        connection_point
+            Where the resource is.
+        direction
+            ``"upward"`` (more injection, or less withdrawal) or ``"downward"``.
+        quantity_w
+            Watts.
+        price
+            Lowest price, EUR per kW for the interval.
+        interval, client_order_id
+            As in :meth:`buy`.
+
+        Returns
+        -------
+        The report of its acceptance.  What it is matched comes by :meth:`flexibility_fills`.
+
+        Raises
+        ------
+        RequestRefusedError
+            With the exchange's reason and a sentence.
+        """
+        return await self._flexibility(
+            "offer_flexibility",
+            connection_point=connection_point,
+            direction=direction,
+            quantity_w=quantity_w,
+            price=price,
+            interval=interval,
+            client_order_id=client_order_id,
+        )
+
+    async def request_flexibility(
+        self,
+        bus: str,
+        direction: FlexDirection | str,
+        quantity_w: int,
+        price: Price,
+        *,
+        conditional: bool = False,
+        interval: Moment | None = None,
+        client_order_id: str | None = None,
+    ) -> FlexibilityAcceptedReport:
+        """Request flexibility for a bus; as :meth:`offer_flexibility`, with the highest price.
+
+        A ``conditional`` request may be activated or not, always with all offers matched to it.
+        """
+        return await self._flexibility(
+            "request_flexibility",
+            bus=bus,
+            direction=direction,
+            quantity_w=quantity_w,
+            price=price,
+            conditional=conditional,
+            interval=interval,
+            client_order_id=client_order_id,
+        )
+
+    async def _flexibility(self, kind: str, **entries: Any) -> FlexibilityAcceptedReport:
+        answer = await self.request(request_of(kind, **entries))
+        return read_as(FlexibilityAcceptedReport, answer)
+
+    async def cancel_flexibility(self, client_order_id: str) -> CancelledReport:
+        """Take the rest of an own order for flexibility out of the market."""
+        answer = await self.request(request_of("cancel", client_order_id=client_order_id))
+        return read_as(CancelledReport, answer)
+
+    async def flexibility_orders(self) -> list[OpenFlexibility]:
+        """Return the own open orders for flexibility now, asked of the exchange."""
+        entries = await self._entries("orders")
+        own = [each for each in entries if each["type"] == "flexibility_accepted"]
+        return [read_as(OpenFlexibility, each) for each in own]
 
     async def statement(self) -> Content:
         """Return the own account so far: balances, and bookings without a statement yet."""

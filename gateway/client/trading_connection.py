@@ -16,12 +16,14 @@ from gateway.client.mirrors.own_positions import HeldLimits, OwnPositions
 from gateway.client.mirrors.public_market import MarketTopic
 from gateway.client.requesting import RequestingClient
 from gateway.errors import GatewayError
+from gateway.messages.flexibility import FlexibilityMatchedReport
 from gateway.messages.participant_reports import Report, TradedReport
 from gateway.transport.json_listener import Content
 from gateway.transport.mqtt_settings import MqttSettings
 
 _LOG = logging.getLogger(__name__)
 _REQUESTS = 100  # that a query may name
+_OF_LIMITS = ("accepted", "joint_accepted")  # orders that the mirror keeps
 
 
 class TradingConnection(RequestingClient):
@@ -53,6 +55,7 @@ class TradingConnection(RequestingClient):
         self._orders = OwnOrders()
         self._positions = OwnPositions()
         self._fill_feeds: Feeds[TradedReport] = Feeds()
+        self._match_feeds: Feeds[FlexibilityMatchedReport] = Feeds()
         self._points: set[str] = set()
         self._subscriptions: set[asyncio.Task[None]] = set()
 
@@ -74,12 +77,17 @@ class TradingConnection(RequestingClient):
         """Return a feed of the fills of own orders that come from now on."""
         return self._fill_feeds.new()
 
+    def flexibility_fills(self) -> Feed[FlexibilityMatchedReport]:
+        """Return a feed of what own orders for flexibility are matched from now on."""
+        return self._match_feeds.new()
+
     async def __aexit__(self, *exc_info: object) -> None:
         """Disconnect; all feeds end.  A safeguard cancels the orders now, as a lost link would."""
         for task in self._subscriptions:
             task.cancel()
         await super().__aexit__(*exc_info)
         self._fill_feeds.close()
+        self._match_feeds.close()
 
     async def _outcomes(self, keys: Sequence[str]) -> dict[str, Content]:
         """Return what became of requests."""
@@ -92,7 +100,7 @@ class TradingConnection(RequestingClient):
 
     async def _rebuild(self) -> int:
         orders, positions = await self._pages("orders"), await self._pages("positions")
-        entries = _with_numbers(orders)
+        entries = [each for each in _with_numbers(orders) if each[0]["type"] in _OF_LIMITS]
         there = {entry["client_order_id"] for entry, _ in entries}
         outcomes = await self._outcomes([key for key in self._orders.open if key not in there])
         # No report is applied meanwhile, and nothing is awaited from here on.
@@ -109,6 +117,8 @@ class TradingConnection(RequestingClient):
         self._hear_own_envelopes()
         if isinstance(report, TradedReport):
             self._fill_feeds.put(report)
+        elif isinstance(report, FlexibilityMatchedReport):
+            self._match_feeds.put(report)
 
     def _hear_own_envelopes(self) -> None:
         """Subscribe to the envelopes of own connection points, as these become known."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from decimal import Decimal, InvalidOperation
 
+from doe_allocation.procurement.choices import FlexDirection
 from orderbook.order import Side
 from security_check.model.envelope import Direction
 
@@ -18,13 +19,17 @@ positions                                      limits held, by interval
 limits                                         limits in force now
 buy POINT DIRECTION WATTS [PRICE] [INTERVAL]   without a price: a market order
 sell POINT DIRECTION WATTS [PRICE] [INTERVAL]
+offer POINT WAY WATTS PRICE [INTERVAL]         flexibility of an own resource
+request BUS WAY WATTS PRICE [INTERVAL]         flexibility for a bus; "request if BUS ..." under
+                                               a condition: it may or may not be activated
+flexibility                                    own open offers and requests
 amend ORDER [watts=WATTS] [price=PRICE]        ORDER: its number, or its client_order_id
 cancel ORDER | cancel all
 statement                                      own account so far
 wait SECONDS                                   for scripts: let reports come
 help, quit
-DIRECTION: injection or withdrawal.  PRICE: EUR per kW.  INTERVAL: its start, as 12:15 or
-2026-07-01T12:15Z; without it the next one that trades."""
+DIRECTION: injection or withdrawal.  WAY: upward or downward.  PRICE: EUR per kW.  INTERVAL: its
+start, as 12:15 or 2026-07-01T12:15Z; without it the next one that trades."""
 
 
 class LineError(ValueError):
@@ -33,7 +38,7 @@ class LineError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Show something: ``book``, ``orders``, ``positions``, ``limits``, ``statement``, ``help``."""
+    """Show something: ``book``, or one of the words that stand alone."""
 
     what: str
     direction: Direction = Direction.INJECTION
@@ -50,6 +55,19 @@ class Place:
     quantity_w: int
     price: Decimal | None
     interval: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flexibility:
+    """Offer the flexibility of a connection point, or request it for a bus."""
+
+    side: Side
+    place: str
+    direction: FlexDirection
+    quantity_w: int
+    price: Decimal
+    interval: datetime | None
+    conditional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +98,9 @@ class Quit:
     """End."""
 
 
-LineCommand = Show | Place | Amend | Cancel | Wait | Quit
+LineCommand = Show | Place | Flexibility | Amend | Cancel | Wait | Quit
 
-_SHOWN = ("orders", "positions", "limits", "statement", "help")
+_SHOWN = ("orders", "flexibility", "positions", "limits", "statement", "help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +144,12 @@ class LineReader:
                 return self._book(given)
             case "buy" | "sell":
                 return self._place(Side(name), given)
+            case "offer":
+                return self._flexibility(Side.SELL, given)
+            case "request" if given[:1] == ["if"]:
+                return replace(self._flexibility(Side.BUY, given[1:]), conditional=True)
+            case "request":
+                return self._flexibility(Side.BUY, given)
             case "amend":
                 return self._amend(given)
             case "cancel":
@@ -153,6 +177,14 @@ class LineReader:
         price = _price(given[3]) if len(given) > 3 else None
         interval = self._interval(given[4]) if len(given) > 4 else None
         return Place(side, given[0], _direction(given[1]), _watts(given[2]), price, interval)
+
+    def _flexibility(self, side: Side, given: list[str]) -> Flexibility:
+        if not 4 <= len(given) <= 5:
+            name = "offer POINT" if side is Side.SELL else "request [if] BUS"
+            raise LineError(f"{name} WAY WATTS PRICE [INTERVAL]")
+        interval = self._interval(given[4]) if len(given) > 4 else None
+        way, watts, price = _way(given[1]), _watts(given[2]), _price(given[3])
+        return Flexibility(side, given[0], way, watts, price, interval)
 
     def _amend(self, given: list[str]) -> Amend:
         changes = dict(part.partition("=")[::2] for part in given[1:])
@@ -192,6 +224,13 @@ def _direction(text: str) -> Direction:
     found = [each for each in Direction if text and each.value.startswith(text.lower())]
     if len(found) != 1:
         raise LineError(f"{text!r} is neither injection nor withdrawal")
+    return found[0]
+
+
+def _way(text: str) -> FlexDirection:
+    found = [each for each in FlexDirection if text and each.value.startswith(text.lower())]
+    if len(found) != 1:
+        raise LineError(f"{text!r} is neither upward nor downward")
     return found[0]
 
 

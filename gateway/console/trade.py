@@ -15,6 +15,7 @@ from gateway.console.line_commands import (
     HELP,
     Amend,
     Cancel,
+    Flexibility,
     LineCommand,
     LineError,
     LineReader,
@@ -24,12 +25,16 @@ from gateway.console.line_commands import (
     Wait,
 )
 from gateway.errors import RequestRefusedError
+from gateway.messages.flexibility import FlexibilityAcceptedReport, FlexibilityMatchedReport
 from gateway.messages.participant_reports import Report, SessionLostReport, TradedReport
 from gateway.terminal.console import counted, escape
 from gateway.terminal.trading import (
     book_table,
     fill_line,
+    flexibility_line,
+    flexibility_table,
     limits_table,
+    match_line,
     order_line,
     orders_table,
     positions_table,
@@ -108,7 +113,9 @@ class TradingLines:
             case Cancel(order=None):
                 self._say(f"{counted(await self._trader.cancel_all(), 'order')} cancelled")
             case Cancel(order=str() as name):
-                self._say(order_line(await self._trader.cancel(self._find(name))))
+                await self._cancel(name)
+            case Flexibility():
+                self._say(flexibility_line(await self._flexibility(command)))
             case Wait():
                 await asyncio.sleep(command.seconds)
 
@@ -122,6 +129,27 @@ class TradingLines:
             interval=self._interval(command.interval),
         )
 
+    async def _flexibility(self, command: Flexibility) -> FlexibilityAcceptedReport:
+        what = (command.place, command.direction, command.quantity_w, command.price)
+        interval = self._interval(command.interval)
+        if command.side is Side.SELL:
+            return await self._trader.offer_flexibility(*what, interval=interval)
+        return await self._trader.request_flexibility(
+            *what, interval=interval, conditional=command.conditional
+        )
+
+    async def _cancel(self, name: str) -> None:
+        """Cancel an order of either kind that is named by id or number."""
+        key = self._find(name)
+        if key not in self._trader.orders:
+            for each in await self._trader.flexibility_orders():
+                if name in (each.client_order_id, str(each.order_id)):
+                    report = await self._trader.cancel_flexibility(each.client_order_id)
+                    left = f"{report.remaining_w:,} W left"
+                    self._say(f"order {report.order_id}: cancelled, {report.reason}, {left}")
+                    return
+        self._say(order_line(await self._trader.cancel(key)))
+
     async def _show(self, command: Show) -> None:
         trader = self._trader
         match command.what:
@@ -132,6 +160,8 @@ class TradingLines:
                 self._out.print(book_table(await trader.book(command.direction, interval)))
             case "orders":
                 self._out.print(orders_table(trader.orders.values()))
+            case "flexibility":
+                self._out.print(flexibility_table(await trader.flexibility_orders()))
             case "positions":
                 self._out.print(positions_table(trader.positions.values()))
             case "limits":
@@ -160,6 +190,8 @@ class TradingLines:
             match report:
                 case TradedReport():
                     self._say(fill_line(report))
+                case FlexibilityMatchedReport():
+                    self._say(match_line(report))
                 case SessionLostReport():
                     self._say(f"session lost, {report.reason}: {counted(report.orders, 'order')}")
                 case _ if getattr(report, "type", "") == "cancelled":

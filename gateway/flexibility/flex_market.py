@@ -8,10 +8,11 @@ from decimal import Decimal
 import numpy as np
 
 from doe_allocation.procurement.choices import FlexDirection
-from exchange.flexibility.flex_order import FlexMatch, FlexOrder, Matching
+from exchange.flexibility.flex_order import FlexMatch, FlexOrder
 from exchange.flexibility.flexibility_market import FlexibilityMarket, PairwiseMarket
 from exchange.flexibility.robust_flows import ROUNDING_W, RobustFlows
 from exchange.flexibility.welfare_market import WelfareMarket
+from exchange.vocabulary.flexibility import Matching
 from gateway.flexibility.market_case import FlexMarketCase
 from gateway.flexibility.market_result import (
     FlexFillRecord,

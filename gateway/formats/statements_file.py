@@ -43,7 +43,7 @@ class MeteredRecord(Record):
 
 def figures_in_eur(account: Account | StatementIssued, rules: MarketRules) -> dict[str, Any]:
     """Return watts and money of a statement by entry; money in EUR."""
-    money = ("paid", "received", "compensation", "penalties", "balance")
+    money = ("paid", "received", "compensation", "penalties", "flexibility", "balance")
     return {
         "bought_w": account.bought_w,
         "sold_w": account.sold_w,
@@ -54,8 +54,8 @@ def figures_in_eur(account: Account | StatementIssued, rules: MarketRules) -> di
 class LineRecord(Record):
     """Bookings of one interval in an account, in EUR.
 
-    ``balance = received - paid + compensation - penalties``; ``trades`` is ``null`` where the
-    source does not count them.
+    ``balance = received - paid + compensation - penalties + flexibility``; ``trades`` is ``null``
+    where the source does not count them.
     """
 
     interval: Time
@@ -66,6 +66,7 @@ class LineRecord(Record):
     received: str
     compensation: str
     penalties: str
+    flexibility: str
     balance: str
     metered: list[MeteredRecord]
 
@@ -123,4 +124,5 @@ class StatementRecord(Record):
     received: str
     compensation: str = "0"
     penalties: str = "0"
+    flexibility: str = "0"
     balance: str

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from exchange.vocabulary import commands, events
+from exchange.vocabulary.flexibility import FlexibilityFill, FlexibilityTerms
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.serialization import EVENT_TYPES
 from exchange.vocabulary.versions import VERSION, UnknownVersionError, Upgrade, in_present_form
@@ -162,7 +163,7 @@ def _places_of_times(kind: type) -> tuple[tuple[str, ...], str | None, str | Non
     return times, part, next((name for name in ("legs", "fills") if name in hints), None)
 
 
+_PARTS = (Leg, OrderTerms, events.Fill, FlexibilityTerms, FlexibilityFill)
 _PLACES_OF_TIMES = {
-    kind: _places_of_times(kind)
-    for kind in (*COMMAND_TYPES, *EVENT_TYPES, Leg, OrderTerms, events.Fill)
+    kind: _places_of_times(kind) for kind in (*COMMAND_TYPES, *EVENT_TYPES, *_PARTS)
 }

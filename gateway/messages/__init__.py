@@ -3,5 +3,6 @@
 ``topics`` names and guards the topics.  ``requests``, ``operator_requests`` and
 ``safeguard_requests`` read messages, ``queries`` those that ask; ``participant_reports``,
 ``area_state``, ``market_data`` and ``answers`` are what the exchange publishes, all ``outgoing``
-messages.  ``catalogue`` lists every topic with its messages.
+messages.  ``flexibility`` has both for the flexibility market.  ``catalogue`` lists every topic
+with its messages.
 """

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from exchange.vocabulary.reasons import CancelReason, RefusalReason
 from gateway.formats.records import Time
 from gateway.messages.area_state import Alarm, SessionInterval
+from gateway.messages.flexibility import OpenFlexibility
 from gateway.messages.market_data import BookLevel
 from gateway.messages.outgoing import OutgoingMessage
 from gateway.messages.participant_reports import JointLeg
@@ -77,7 +78,7 @@ class OrdersAnswer(Answer):
     """Open orders of the receiver, oldest first."""
 
     about: Literal["orders"] = "orders"
-    entries: tuple[OpenOrder | OpenJointOrder, ...]
+    entries: tuple[OpenOrder | OpenJointOrder | OpenFlexibility, ...]
 
 
 class HeldPosition(OutgoingMessage):
@@ -153,7 +154,7 @@ class AccountBalance(OutgoingMessage):
 class UnsettledBookings(OutgoingMessage):
     """Bookings of an interval for which there is no statement yet, in EUR.
 
-    ``balance = received - paid + compensation - penalties``.
+    ``balance = received - paid + compensation - penalties + flexibility``.
     """
 
     account: str
@@ -164,6 +165,7 @@ class UnsettledBookings(OutgoingMessage):
     received: str
     compensation: str
     penalties: str
+    flexibility: str
     balance: str
 
 

@@ -14,6 +14,11 @@ from exchange.vocabulary.rules import METERING, OPERATOR, TSO
 from gateway.formats.order_terms import OrderRequest
 from gateway.messages.answers import Answer, RefusedAnswer
 from gateway.messages.area_state import EnvelopeMessage, SessionMessage
+from gateway.messages.flexibility import (
+    FlexibilityBookMessage,
+    FlexibilityRequest,
+    FlexibilityTradeMessage,
+)
 from gateway.messages.market_data import (
     BookMessage,
     PriceMessage,
@@ -89,7 +94,7 @@ CHANNELS = (
         "orders",
         "order/{participant}",
         "participant",
-        get_args(OrderRequest) + get_args(DeviceMessage),
+        get_args(OrderRequest) + get_args(FlexibilityRequest) + get_args(DeviceMessage),
         "Requests of a participant about its orders, and messages about its connections.",
     ),
     Channel(
@@ -167,6 +172,21 @@ CHANNELS = (
         "exchange",
         (PriceMessage,),
         "Local prices of an interval and the elements behind them.",
+        retained=True,
+    ),
+    Channel(
+        "flexibilityTrades",
+        "flexibility/trade",
+        "exchange",
+        (FlexibilityTradeMessage,),
+        "The public tape of the flexibility market: one message for a direction.",
+    ),
+    Channel(
+        "flexibilityBook",
+        "flexibility/book/{interval}",
+        "exchange",
+        (FlexibilityBookMessage,),
+        "What rests in the flexibility market of an interval.",
         retained=True,
     ),
     Channel(

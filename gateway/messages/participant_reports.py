@@ -241,8 +241,8 @@ class PositionReport(Report):
 class StatementReport(Report):
     """What one interval brought since the last statement of it, in EUR.
 
-    ``balance = received - paid + compensation - penalties``.  ``account`` is the participant's own
-    name, or to the operator that of one of the DSO's accounts.
+    ``balance = received - paid + compensation - penalties + flexibility``.  ``account`` is the
+    participant's own name, or to the operator that of one of the DSO's accounts.
     """
 
     type: Literal["statement"] = "statement"
@@ -254,6 +254,7 @@ class StatementReport(Report):
     received: str
     compensation: str
     penalties: str
+    flexibility: str
     balance: str
 
 

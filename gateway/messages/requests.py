@@ -35,6 +35,7 @@ from gateway.formats.order_terms import (
 )
 from gateway.formats.records import SignedWatts, Time
 from gateway.formats.strict_json import check_size, entries_of, id_of, read_request
+from gateway.messages.flexibility import FlexibilityRequest, flexibility_command
 from gateway.messages.operator_requests import CONTROL, METER, control_command, meter_command
 from gateway.messages.safeguard_requests import (
     SESSION_MESSAGES,
@@ -68,8 +69,8 @@ class LimitsMessage(BaseModel):
 
 
 _LIMITS: TypeAdapter[LimitsMessage] = TypeAdapter(LimitsMessage)
-_PARTICIPANT: TypeAdapter[OrderRequest | DeviceMessage] = TypeAdapter(
-    Annotated[OrderRequest | DeviceMessage, Field(discriminator="type")]
+_PARTICIPANT: TypeAdapter[OrderRequest | FlexibilityRequest | DeviceMessage] = TypeAdapter(
+    Annotated[OrderRequest | FlexibilityRequest | DeviceMessage, Field(discriminator="type")]
 )
 
 
@@ -130,7 +131,7 @@ class Reader:
     def _participant(self, sender: str, payload: bytes) -> Command | SignOfLife:
         if sender not in self.participants:
             raise InvalidMessageError(
-                f"{sender} has no connection point in this area", RefusalReason.UNAUTHORISED
+                f"{sender} is no participant of this area", RefusalReason.UNAUTHORISED
             )
         request = read_request(_PARTICIPANT, payload)
         if request.participant not in (None, sender):
@@ -140,6 +141,10 @@ class Reader:
             )
         if isinstance(request, DeviceMessage):
             return device_command(request, sender)
+        if isinstance(request, FlexibilityRequest):
+            named = request.interval is not None
+            intervals = self._intervals(sender, request.client_order_id, named=named)
+            return flexibility_command(request, sender, self.tick, intervals)
         return order_command(
             request,
             sender,

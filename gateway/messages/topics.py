@@ -62,6 +62,11 @@ class Topics:
         return f"{ROOT}/{self.area}/trade"
 
     @property
+    def flexibility_trade(self) -> str:
+        """The public tape of the flexibility market."""
+        return f"{ROOT}/{self.area}/flexibility/trade"
+
+    @property
     def session(self) -> str:
         """Market phases, heartbeat, alarms; retained."""
         return f"{ROOT}/{self.area}/session"
@@ -114,6 +119,10 @@ class Topics:
     def statistics(self, direction: Direction, interval: datetime) -> str:
         """Return the topic of a book's statistics; retained."""
         return f"{ROOT}/{self.area}/statistics/{direction.value}/{interval_level(interval)}"
+
+    def flexibility_book(self, interval: datetime) -> str:
+        """Return the topic of what rests in an interval's flexibility market; retained."""
+        return f"{ROOT}/{self.area}/flexibility/book/{interval_level(interval)}"
 
     def price(self, interval: datetime) -> str:
         """Return the topic of an interval's local prices; retained."""
@@ -197,8 +206,8 @@ class Topics:
 
     def _public(self) -> tuple[str, ...]:
         area = f"{ROOT}/{self.area}"
-        names = ("envelope/+/+", "book/#", "trade", "statistics/#", "price/+", "session")
-        return tuple(f"{area}/{name}" for name in names)
+        books = ("book/#", "trade", "statistics/#", "price/+", "flexibility/#")
+        return tuple(f"{area}/{name}" for name in ("envelope/+/+", *books, "session"))
 
 
 def covers(allowed: str, asked: str) -> bool:

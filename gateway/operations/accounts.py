@@ -115,7 +115,9 @@ def rights_in(account: Account, areas: Mapping[Topics, Collection[str]]) -> Righ
     return Rights(publish, tuple(topic for each in every for topic in each.subscribe))
 
 
-def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
+def read_accounts(
+    path: Path, owners: Mapping[str, str], requesters: Collection[str] = ()
+) -> tuple[Account, ...]:
     """Return the accounts of a file, each followed by its devices.
 
     The file (TOML) has an entry for each account: its password, or a table with ``password``,
@@ -128,6 +130,8 @@ def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
         The file.
     owners
         The participant of each connection point.
+    requesters
+        Who may request flexibility, and needs no connection point for that.
 
     Raises
     ------
@@ -148,7 +152,7 @@ def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
             entry = _AccountEntry()
         role = entry.role or _USUAL_ROLES.get(name, Role.CUSTOMER)
         points = sum(owner == name for owner in owners.values())
-        faults += _faults_of(name, role, points, entry.devices)
+        faults += _faults_of(name, role, points, entry.devices, requests=name in requesters)
         accounts.append(Account(name, role, entry.password))
         accounts += (Account(f"{name}/{each}", role, own) for each, own in entry.devices.items())
     if faults:
@@ -156,7 +160,9 @@ def read_accounts(path: Path, owners: Mapping[str, str]) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
-def _faults_of(name: str, role: Role, points: int, devices: Collection[str]) -> Iterator[Fault]:
+def _faults_of(
+    name: str, role: Role, points: int, devices: Collection[str], *, requests: bool
+) -> Iterator[Fault]:
     for part in (name, *devices):
         if not is_identifier(part):
             yield Fault(name, f"{part!r} may not stand in a topic or a client id")
@@ -164,9 +170,9 @@ def _faults_of(name: str, role: Role, points: int, devices: Collection[str]) -> 
         yield Fault(name, "this name is the exchange's own")
     elif name in _USUAL_ROLES and role is not _USUAL_ROLES[name]:
         yield Fault(name, f"this name is that of the role {_USUAL_ROLES[name]}")
-    elif role in _TRADERS and not points:
+    elif role in _TRADERS and not (points or requests):
         yield Fault(name, f"it is a {role}, and there is no participant of that name")
-    elif role is Role.AGGREGATOR and points < 2:
+    elif role is Role.AGGREGATOR and points < 2 and not requests:
         yield Fault(name, "it is an aggregator, and has one connection point only")
-    elif role not in _TRADERS and points:
+    elif role not in _TRADERS and (points or requests):
         yield Fault(name, f"it is a participant of the scenario, and cannot have the role {role}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from exchange.vocabulary.rules import EXCHANGE
+from exchange.vocabulary.rules import EXCHANGE, participants_of
 from gateway.formats.faults import InputFaults
 from gateway.journal.archive import Archive
 from gateway.journal.embedded_redis import EmbeddedRedis
@@ -115,7 +115,8 @@ def _accounts(settings: ServeSettings, scenarios: Sequence[Scenario]) -> Sequenc
     if settings.mqtt_url is not None:
         detail = "it is for the embedded broker, but DOE_MQTT_URL names another broker"
         raise InputFaults(str(settings.accounts), [Fault("--accounts", detail)])
-    accounts = read_accounts(settings.accounts, owners_in(scenarios))
+    owners, requesters = owners_in(scenarios), requesters_in(scenarios)
+    accounts = read_accounts(settings.accounts, owners, requesters)
     without = [each.name for each in accounts if each.password is None]
     if without:
         detail = "the embedded broker knows accounts by their passwords, and it has none"
@@ -150,7 +151,13 @@ def owners_in(scenarios: Sequence[Scenario]) -> dict[str, str]:
 
 def participants_in(scenarios: Sequence[Scenario]) -> dict[Topics, Collection[str]]:
     """Return the participants of each area."""
-    return {Topics(each.area): frozenset(each.owners.values()) for each in scenarios}
+    return {Topics(each.area): participants_of(each.rules, each.terms()) for each in scenarios}
+
+
+def requesters_in(scenarios: Sequence[Scenario]) -> frozenset[str]:
+    """Return who may request flexibility in any area."""
+    rules = (each.rules.flexibility for each in scenarios)
+    return frozenset(name for each in rules if each is not None for name in each.requesters)
 
 
 MakeSettings = Callable[[str], MqttSettings]

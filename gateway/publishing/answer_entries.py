@@ -16,6 +16,7 @@ from exchange.state.holdings import Position
 from exchange.state.session import Session
 from exchange.state.state import State
 from exchange.vocabulary.events import Refused
+from exchange.vocabulary.flexibility import FlexibilityOrder
 from exchange.vocabulary.formatting import format_time
 from exchange.vocabulary.orders import Order
 from exchange.vocabulary.reasons import RefusalReason
@@ -28,6 +29,7 @@ from exchange.vocabulary.rules import (
 )
 from gateway.formats.faults import InvalidMessageError
 from gateway.messages import answers
+from gateway.messages.flexibility import flexibility_entries
 from gateway.messages.queries import (
     BookQuery,
     ControlsQuery,
@@ -95,10 +97,15 @@ class AnswerEntries:
                 return {}, _from(place, sorted(self._controls(), key=_key))
 
     def _orders(self, sender: str, first: int) -> Listed:
-        own = self._state.own_orders.get(sender, {})
+        own: dict[int, Order | FlexibilityOrder] = dict(self._state.own_orders.get(sender, {}))
+        flexible = self._state.flexible_orders_of(sender)
+        if flexible:
+            own = dict(sorted({**own, **{each.order_id: each for each in flexible}}.items()))
         for number in islice(own, bisect_left(list(own), first), None):
             order = own[number]
-            if order.joint_id is None:
+            if isinstance(order, FlexibilityOrder):
+                yield str(number), self._flexibility(order)
+            elif order.joint_id is None:
                 yield str(number), self._order(order)
             elif order.joint_id == number:
                 yield str(number), self._joint_order(order)
@@ -124,6 +131,15 @@ class AnswerEntries:
             "minimum_quantity_w": conditions.minimum_w,
             "displayed_quantity_w": conditions.displayed_w,
             "self_trade_prevention": conditions.self_trade_prevention,
+        }
+
+    def _flexibility(self, order: FlexibilityOrder) -> Entry:
+        return {
+            "type": "flexibility_accepted",
+            "client_order_id": order.client_order_id,
+            "order_id": order.order_id,
+            **flexibility_entries(order.terms, order.bus, self._publisher.price),
+            "remaining_w": order.remaining_w,
         }
 
     def _joint_order(self, first: Order) -> Entry:
@@ -201,6 +217,7 @@ class AnswerEntries:
                     "received": eur(account.received),
                     "compensation": eur(account.compensation),
                     "penalties": eur(account.penalties),
+                    "flexibility": eur(account.flexibility),
                     "balance": eur(account.balance),
                 }
                 yield f"{name}/{format_time(start)}", entry

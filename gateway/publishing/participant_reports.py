@@ -32,6 +32,7 @@ from exchange.vocabulary.events import (
     TradingHalted,
     TradingResumed,
 )
+from exchange.vocabulary.flexibility_events import FlexibilityAccepted
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.rules import (
     DSO_ACCOUNTS,
@@ -44,6 +45,7 @@ from exchange.vocabulary.rules import (
 from exchange.vocabulary.safeguard_events import SafeguardSet, SessionLost
 from exchange.vocabulary.settlement_events import MeteringClosed, MeterRead, StatementIssued
 from gateway.messages import participant_reports as reports
+from gateway.messages.flexibility import FlexibilityAcceptedReport, flexibility_entries
 from gateway.publishing.trade_prints import average_ticks, price_text
 
 _CONTROLS: dict[type[Event], str] = {
@@ -160,6 +162,8 @@ class ParticipantReports:
         match event:
             case OrderAccepted():
                 return self._accepted(event, repeated)
+            case FlexibilityAccepted():
+                return self._flexibility(event, repeated)
             case JointOrderAccepted():
                 legs = tuple(
                     self._leg(number, leg)
@@ -215,6 +219,16 @@ class ParticipantReports:
             repeated=repeated,
         )
 
+    def _flexibility(self, event: FlexibilityAccepted, repeated: bool) -> ParticipantReport:
+        return ParticipantReport.of(
+            event.participant,
+            FlexibilityAcceptedReport,
+            event,
+            **flexibility_entries(event.terms, event.bus, self._price),
+            request_id=event.client_order_id,
+            repeated=repeated,
+        )
+
     def _of_safeguard(self, event: Event, repeated: bool) -> ParticipantReport | None:
         """Return the report of a safeguard to the participant that it guards."""
         form: type[reports.Report]
@@ -247,6 +261,7 @@ class ParticipantReports:
                     received=self._eur(event.received),
                     compensation=self._eur(event.compensation),
                     penalties=self._eur(event.penalties),
+                    flexibility=self._eur(event.flexibility),
                     balance=self._eur(event.balance),
                 )
             case MeterRead():

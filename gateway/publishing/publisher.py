@@ -31,6 +31,7 @@ from gateway.messages.topics import Topics
 from gateway.ports import Outgoing
 from gateway.publishing.depth import Books
 from gateway.publishing.envelopes import STAYS_REMOVED, EnvelopePublisher
+from gateway.publishing.flexibility import FlexibilityBooks, flexibility_reports
 from gateway.publishing.kept_reports import KeptReports
 from gateway.publishing.market_data import AskPrices, MarketData
 from gateway.publishing.participant_reports import ParticipantReport, ParticipantReports
@@ -80,6 +81,7 @@ class Publisher:
         self._session = SessionState(self.price)
         self.envelopes = EnvelopePublisher(topics, terms)
         self.books = Books(topics, self.price)
+        self._flexibility = FlexibilityBooks(topics, rules, REPORT_EXPIRY_S)
         self.kept_reports = KeptReports()
         self._market_data = MarketData(topics, rules)
         # Topics whose retained message was removed, when; those of envelopes are not in it.
@@ -117,7 +119,7 @@ class Publisher:
         for event in events:
             if isinstance(event, GateClosed):
                 depth += self.books.close(event.interval)
-        public = depth + tape + self._market_data.apply(events)
+        public = depth + tape + self._flexibility.apply(events) + self._market_data.apply(events)
         self._note_cleared(public, now)
         messages += public
         if session_changed:
@@ -145,6 +147,7 @@ class Publisher:
         return [
             *(Outgoing(topic, b"", retain=True) for topic in self._cleared),
             *self.books.snapshots(),
+            *self._flexibility.books(),
             *self._market_data.statistics(),
             *self._market_data.prices(),
             self.session(now),
@@ -170,6 +173,7 @@ class Publisher:
         return [
             *changes,
             *self.books.stale_snapshots(),
+            *self._flexibility.changes(),
             *self._market_data.changed_statistics(),
             *self._market_data.changed_prices(local_prices, self._event, self._time),
         ]
@@ -186,6 +190,7 @@ class Publisher:
         if isinstance(event, Traded):
             yield from (self._reports.of_fill(event, fill) for fill in event.fills)
             return
+        yield from flexibility_reports(event, self._rules)
         if isinstance(event, MeterRead):
             yield self._reports.of_reading(event)
         elif isinstance(event, MeteringClosed):
@@ -276,6 +281,7 @@ class Publisher:
             "time": self._time and self._time.isoformat(),
             "envelopes": self.envelopes.state(),
             "books": self.books.state(),
+            "flexibility": self._flexibility.state(),
             "market_data": self._market_data.state(),
             "cleared": [[topic, time.isoformat()] for topic, time in self._cleared.items()],
         }
@@ -296,5 +302,6 @@ class Publisher:
         self._time = state["time"] and datetime.fromisoformat(state["time"])
         self.envelopes.restore(state["envelopes"])
         self.books.restore(state["books"])
+        self._flexibility.restore(state["flexibility"])
         self._market_data.restore(state["market_data"])
         self._cleared = {topic: datetime.fromisoformat(time) for topic, time in state["cleared"]}

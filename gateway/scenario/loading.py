@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from doe_allocation.capacity import Capacity
+from exchange.vocabulary.flexibility import FlexibilityRules
 from exchange.vocabulary.rules import MarketRules
 from gateway.formats.faults import InputFaults
 from gateway.formats.input_files import named_file, read_toml, shown_name
@@ -25,6 +26,7 @@ from gateway.scenario.forecasts import ForecastSeries
 from gateway.scenario.intervals import DeliveryInterval, Span, build_intervals, build_span
 from gateway.scenario.inverters import with_stated_inverters
 from gateway.scenario.linear.area import LinearArea
+from gateway.scenario.linear.flexibility import Resources, build_flexibility
 from gateway.scenario.linear.reading import read_linear_area
 from gateway.scenario.linear.sections import faults_of_sections
 from gateway.scenario.market import build_rules
@@ -38,6 +40,7 @@ from gateway.scenario.schema import (
     ActionsSection,
     CapacitySection,
     FairnessSection,
+    FlexibilitySection,
     InterfaceSection,
     IntervalsSection,
     InvertersSection,
@@ -105,7 +108,7 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
     linear = _linear_area(stated, times)
     model = NO_MODEL if _is_linear(stated) else _model(stated, times, voltage_limits)
     customers = _customers(stated, model.points if linear is None else linear.connection_points)
-    rules = _rules(stated)
+    rules, resources = _rules(stated, linear)
     model, forecast_series = _forecast(stated, model, times.span)
     network: Network | LinearArea | None = linear if model.network is None else model.network
     capacities = _capacities(stated, customers.capacity, times.span)
@@ -114,10 +117,9 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
         given = stated.content.get("perimeters", {})
         perimeters = build_perimeters(given, network, stated.area, faults)
     actions = _actions(stated, times)
-    if faults:
+    if faults or network is None:
         raise InputFaults(shown_name(path), faults)
     market = _built(stated.section(MarketSection))
-    assert network is not None
     return Scenario(
         source=shown_name(path),
         area=stated.area,
@@ -138,6 +140,7 @@ def build_scenario(content: Mapping[str, Any], path: Path, net: Net | None = Non
         opening=timedelta(minutes=market.opening_minutes),
         actions=actions,
         perimeters=_built(perimeters),
+        resources=resources,
         places=places_of(model.net),
     )
 
@@ -271,11 +274,30 @@ def _customers(stated: Stated, points: tuple[str, ...] | None) -> _Customers:
 # -- market, forecasts and actions ----------------------------------------------------------------
 
 
-def _rules(stated: Stated) -> MarketRules | None:
-    market = stated.section(MarketSection)
+def _flexibility(
+    stated: Stated, linear: LinearArea | None
+) -> tuple[FlexibilityRules | None, Resources]:
+    section = stated.section(FlexibilitySection)
+    if section is None:
+        return None, {}
+    if not _is_linear(stated):
+        detail = 'flexibility is matched on a network of network.kind "linear"'
+        stated.faults.append(Fault("flexibility", detail))
+    if linear is None:
+        return None, {}
+    points = linear.connection_points
+    return build_flexibility(section, points, stated.content, stated.faults)
+
+
+def _rules(stated: Stated, linear: LinearArea | None) -> tuple[MarketRules | None, Resources]:
+    """Return the market's rules, and what the resources of its connection points can change."""
+    market, metering = stated.section(MarketSection), stated.section(MeteringSection)
+    flexibility, resources = _flexibility(stated, linear)
     if market is None:
-        return None
-    return build_rules(market, stated.section(MeteringSection), stated.faults)
+        return None, resources
+    if stated.faults:
+        flexibility = None  # it may have faults of its own
+    return build_rules(market, metering, flexibility, stated.faults), resources
 
 
 def _forecast(

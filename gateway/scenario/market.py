@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from doe_allocation.allocation.curtailment import CurtailmentPolicy
+from exchange.vocabulary.flexibility import FlexibilityRules
 from exchange.vocabulary.rules import ExchangeRate, MarketRules, MeteringRules
 from gateway.formats.faults import InvalidMessageError
 from gateway.formats.prices import price_in_ticks
@@ -14,7 +15,10 @@ from security_check.errors import Fault
 
 
 def build_rules(
-    market: MarketSection, metering: MeteringSection | None, faults: list[Fault]
+    market: MarketSection,
+    metering: MeteringSection | None,
+    flexibility: FlexibilityRules | None,
+    faults: list[Fault],
 ) -> MarketRules:
     """Return the rules; adds a fault for each price that lies between two ticks.
 
@@ -22,6 +26,8 @@ def build_rules(
     ----------
     market, metering
         The sections; without ``[metering]`` nothing is metered.
+    flexibility
+        The rules of the flexibility market; ``None`` where there is none.
     faults
         The list of faults; after a fault the rules must not be used.
     """
@@ -53,4 +59,5 @@ def build_rules(
             tolerance_w=metering.tolerance_w,
             window=timedelta(hours=metering.window_hours),
         ),
+        flexibility=flexibility,
     )

@@ -69,6 +69,9 @@ class Scenario:
         (``serve`` only: a simulation opens all intervals before the first order).
     perimeters
         The sets of connection points about which operators coordinate.
+    resources
+        By connection point, the watts by which its resource may change its power upward and
+        downward in the flexibility market; none without ``[flexibility]``.
     places
         Coordinates of the buses by name, for pictures; empty if the network has none.
     """
@@ -92,6 +95,7 @@ class Scenario:
     opening: timedelta
     perimeters: Perimeters
     places: Mapping[str, tuple[float, float]]
+    resources: Mapping[str, tuple[int, int]]
     actions: Actions | None = None
 
     @property
@@ -214,6 +218,7 @@ class Scenario:
     def terms(self, owners: Mapping[str, str] | None = None) -> tuple[ConnectionTerms, ...]:
         """Return the terms of every connection point; ``owners`` replaces the scenario's own."""
         owner_of = self.owners if owners is None else owners
+        flexible_w = [self.resources.get(each, (0, 0)) for each in self.network.connection_points]
         return tuple(
             ConnectionTerms(
                 connection_point=point,
@@ -222,6 +227,8 @@ class Scenario:
                 withdrawal_capacity_w=int(self.capacity.withdrawal_w[i]),
                 fallback_injection_w=int(self.capacity.fallback_injection_w[i]),
                 fallback_withdrawal_w=int(self.capacity.fallback_withdrawal_w[i]),
+                flexible_up_w=flexible_w[i][0],
+                flexible_down_w=flexible_w[i][1],
             )
             for i, point in enumerate(self.network.connection_points)
         )

@@ -236,6 +236,15 @@ class MeteringSection(Section):
     window_hours: Annotated[int, Field(ge=1, le=366 * 24)] = 24
 
 
+class FlexibilitySection(Section):
+    """Who may request flexibility, how it is matched, and what each resource can change."""
+
+    requesters: Annotated[list[str], Field(min_length=1)]
+    matching: Literal["welfare", "pairwise"] = "welfare"
+    up_w: PerPoint[Watts] = {"default": 0}
+    down_w: PerPoint[Watts] = {"default": 0}
+
+
 class IntervalsSection(Section):
     """Consecutive delivery intervals from ``start`` on."""
 

@@ -12,6 +12,7 @@ from gateway.scenario.schema import (
     ActionsSection,
     CapacitySection,
     FairnessSection,
+    FlexibilitySection,
     InterfaceSection,
     IntervalsSection,
     InvertersSection,
@@ -40,10 +41,15 @@ _SECTIONS: dict[str, type[Section]] = {
     "profiles": ProfilesSection,
     "market": MarketSection,
     "metering": MeteringSection,
+    "flexibility": FlexibilitySection,
     "intervals": IntervalsSection,
 }
 _REQUIRED = ("network", "interface", "capacity")
-_NO_DEFAULTS = ("actions", "metering")  # absent sections that do not stand for their defaults
+_NO_DEFAULTS = (
+    "actions",
+    "metering",
+    "flexibility",
+)  # absent sections that do not stand for their defaults
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from typing import Protocol
 from exchange.state.request_answers import RequestAnswer
 from exchange.vocabulary.commands import AdvanceTime, Command
 from exchange.vocabulary.events import Event
+from exchange.vocabulary.rules import participants_of
 from gateway.errors import GatewayError, StaleWriterError
 from gateway.formats.strict_json import MAX_REQUEST_BYTES
 from gateway.messages.requests import Reader, internal_error
@@ -124,7 +125,7 @@ class Service:
         self._periodic = PeriodicMessages(market.topics, self._settings, self._silence.probe)
         self._snapshots = SnapshotKeeper(journal, self._outbox, self._settings.snapshot_entries)
         self._republication = Republication(transport, self._outbox, self._clock)
-        participants = frozenset(each.participant for each in market.terms)
+        participants = participants_of(market.rules, market.terms)
         self._inbox = Inbox(market.topics, participants, self._settings)
         parts = (transport, self._inbox, self._outbox, self._periodic)
         self._health = Health(self._measures, *parts)

@@ -14,7 +14,7 @@ from gateway.formats.statements_file import AccountRecord, LineRecord, Statement
 from gateway.terminal.console import counted, escape, new_table
 from gateway.terminal.envelopes import kilowatts
 
-_MONEY = ("paid", "received", "compensation", "penalties")
+_MONEY = ("paid", "received", "compensation", "penalties", "flexibility")
 _COLUMNS = (
     "account",
     "interval",
@@ -84,7 +84,7 @@ def show_statements(made: StatementsFile, console: Console) -> None:
 def _show_account(account: AccountRecord, console: Console) -> None:
     columns = ("bought\nkW", "sold\nkW", *_MONEY, "balance")
     table = new_table(f"Statement of {escape(account.account)}, in EUR", ("interval",), columns)
-    table.add_row("opening", *[""] * 6, account.opening)
+    table.add_row("opening", *[""] * 7, account.opening)
     for line in account.lines:
         table.add_row(
             f"{line.interval:%Y-%m-%d %H:%M}",
@@ -93,7 +93,7 @@ def _show_account(account: AccountRecord, console: Console) -> None:
             *(getattr(line, name) for name in _MONEY),
             line.balance,
         )
-    table.add_row("closing", *[""] * 6, account.closing)
+    table.add_row("closing", *[""] * 7, account.closing)
     console.print(table)
     _show_breaches(account, console)
 

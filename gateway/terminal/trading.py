@@ -15,9 +15,15 @@ from gateway.client.mirrors.own_orders import OwnOrder
 from gateway.client.mirrors.own_positions import HeldLimits
 from gateway.client.mirrors.point_envelopes import LimitsNow, LimitSource
 from gateway.messages.area_state import SessionMessage
+from gateway.messages.flexibility import (
+    FlexibilityAcceptedReport,
+    FlexibilityMatchedReport,
+    OpenFlexibility,
+)
 from gateway.messages.market_data import PriceMessage
 from gateway.messages.participant_reports import TradedReport
 from gateway.terminal.console import new_table
+from orderbook.order import Side
 
 _LEVELS = 10
 
@@ -134,6 +140,44 @@ def fill_line(fill: TradedReport) -> str:
     return (
         f"order {fill.order_id} {done} {fill.quantity_w:,} W at {fill.price} EUR/kW, "
         f"{fill.amount} EUR"
+    )
+
+
+def flexibility_table(orders: Iterable[OpenFlexibility]) -> Table:
+    """Return own open offers and requests."""
+    table = new_table("", ("order", "", "at", "way", "interval"), ("W", "left", "EUR/kW"))
+    for each in orders:
+        table.add_row(
+            str(each.order_id),
+            _kind(each),
+            Text(each.connection_point or each.bus),
+            each.direction.value,
+            clock(each.interval),
+            f"{each.quantity_w:,}",
+            f"{each.remaining_w:,}",
+            each.price,
+        )
+    return _or(table, "no open offer or request")
+
+
+def _kind(order: OpenFlexibility | FlexibilityAcceptedReport) -> str:
+    kind = "offer" if order.side is Side.SELL else "request"
+    return f"conditional {kind}" if order.conditional else kind
+
+
+def flexibility_line(order: FlexibilityAcceptedReport) -> str:
+    """Return an offer or a request in a sentence."""
+    return (
+        f"order {order.order_id}: {_kind(order)} of {order.quantity_w:,} W {order.direction} at "
+        f"{order.connection_point or order.bus} for {order.price}, {clock(order.interval)}"
+    )
+
+
+def match_line(match: FlexibilityMatchedReport) -> str:
+    """Return what an offer or a request was matched in a sentence."""
+    return (
+        f"order {match.order_id} matched {match.quantity_w:,} W {match.direction} at "
+        f"{match.price} EUR/kW, {match.amount} EUR"
     )
 
 

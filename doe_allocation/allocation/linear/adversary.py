@@ -47,7 +47,8 @@ def attack(
     for share in _shares(operation, rng, samples):
         power_w = share * injection - (1.0 - share) * withdrawal
         flows, exchanged = operation.flows_w(power_w), operation.exchanged_w(power_w)
-        values = np.hstack([flows, flows, *(way * exchanged[:, None] for way in kept)])
+        ends = (flows + operation.above_w, flows - operation.below_w)
+        values = np.hstack([*ends, *(way * exchanged[:, None] for way in kept)])
         beyond = named.sign * (values - named.limit_w) / named.scale_w
         first = beyond.argmax(axis=0)
         found = beyond[first, np.arange(len(worst))]

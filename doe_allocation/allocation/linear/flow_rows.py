@@ -62,6 +62,7 @@ class FlowRows:
     def of(cls, operation: LinearOperation, limits: InterfaceLimits) -> FlowRows:
         """Return the rows of every branch, upper limits first, then those of the interface.
 
+        Flows have what conditional activations may add to them.
         The contracted band of voltages and their unbalance have no meaning in a linear network,
         and no effect.  Its reactive power is zero.
 
@@ -87,7 +88,8 @@ class FlowRows:
         sense, most = (np.array([each[k] for each in exchanged]) for k in range(2))
         one = np.ones(len(operation.connection_points))
         per_watt = np.concatenate([h, h, sense[:, None] * one])
-        base_w = np.concatenate([base, base, sense * total])
+        largest, least = base + operation.above_w, base - operation.below_w
+        base_w = np.concatenate([largest, least, sense * total])
         limit_w = np.concatenate([network.upper_w, network.lower_w, most])
         sign = np.concatenate([np.ones(len(h)), -np.ones(len(h)), np.ones(len(most))])
         per_watt = np.where(np.abs(per_watt) > NOTHING, per_watt, 0.0)

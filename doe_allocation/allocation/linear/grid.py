@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -104,6 +105,17 @@ class LinearGrid:
         """
         other = copy.copy(self)
         other.capacity = self._checked_capacity(capacity)
+        return other
+
+    def activated(
+        self, firm_w: Mapping[str, int], conditional_w: Sequence[Mapping[str, int]]
+    ) -> Self:
+        """Return the same grid with flexibility that was matched.
+
+        Arguments and errors are those of :meth:`LinearOperation.activated`.
+        """
+        other = copy.copy(self)
+        other.operation = self.operation.activated(firm_w, conditional_w)
         return other
 
     def allocate(self, limits: InterfaceLimits) -> LinearCheck:

@@ -11,6 +11,7 @@ from gateway.client.mirrors.books import Book
 from gateway.client.mirrors.point_envelopes import PointEnvelopes
 from gateway.client.mirrors.reading import read_as
 from gateway.messages.area_state import SessionMessage
+from gateway.messages.flexibility import FlexibilityBookMessage, FlexibilityTradeMessage
 from gateway.messages.market_data import PriceMessage, StatisticsMessage, TradeMessage
 from gateway.messages.topics import ROOT
 from security_check.model.envelope import Direction
@@ -29,6 +30,7 @@ class MarketTopic(StrEnum):
     STATISTICS = "statistics"
     PRICE = "price"
     ENVELOPE = "envelope"
+    FLEXIBILITY = "flexibility"
 
 
 _KINDS = {kind.value: kind for kind in MarketTopic}
@@ -54,6 +56,8 @@ class PublicMarket:
         The last trades, the newest one last.
     envelopes
         Of all intervals, by connection point.
+    flexibility_books, flexibility_tape
+        What rests in the flexibility market, by start of the interval, and its last trades.
     """
 
     def __init__(self, area: str) -> None:
@@ -64,6 +68,8 @@ class PublicMarket:
         self.prices: dict[datetime, PriceMessage] = {}
         self.tape: deque[TradeMessage] = deque(maxlen=_TAPE)
         self.envelopes: dict[str, PointEnvelopes] = {}
+        self.flexibility_books: dict[datetime, FlexibilityBookMessage] = {}
+        self.flexibility_tape: deque[FlexibilityTradeMessage] = deque(maxlen=_TAPE)
 
     @property
     def open_intervals(self) -> tuple[datetime, ...]:
@@ -107,6 +113,11 @@ class PublicMarket:
             case MarketTopic.PRICE:
                 prices = read_as(PriceMessage, content)
                 self.prices[prices.interval] = prices
+            case MarketTopic.FLEXIBILITY if levels[1] == "trade":
+                self.flexibility_tape.append(read_as(FlexibilityTradeMessage, content))
+            case MarketTopic.FLEXIBILITY:
+                rests = read_as(FlexibilityBookMessage, content)
+                self.flexibility_books[rests.interval] = rests
             case MarketTopic.ENVELOPE:
                 point = levels[1]
                 envelopes = self.envelopes.get(point) or PointEnvelopes(point)
@@ -123,6 +134,8 @@ class PublicMarket:
                 self.statistics.pop(_key(levels[2], levels[1]), None)
             case MarketTopic.PRICE:
                 self.prices.pop(datetime.fromisoformat(levels[1]), None)
+            case MarketTopic.FLEXIBILITY:
+                self.flexibility_books.pop(datetime.fromisoformat(levels[2]), None)
             case MarketTopic.ENVELOPE:
                 known = self.envelopes.get(levels[1])
                 return known is not None and known.remove(datetime.fromisoformat(levels[2]))

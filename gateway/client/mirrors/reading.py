@@ -7,13 +7,16 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from gateway.messages.catalogue import CHANNELS
 from gateway.messages.participant_reports import Report
 
 _Form = TypeVar("_Form", bound=BaseModel)
 
 _REPORTS: dict[str, type[Report]] = {
     kind: form
-    for form in Report.__subclasses__()
+    for channel in CHANNELS
+    for form in channel.models
+    if issubclass(form, Report)
     for kind in get_args(form.model_fields["type"].annotation)
 }
 

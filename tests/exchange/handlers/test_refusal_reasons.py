@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from flexible_market import chain, offer, request
 from market import GATE, OPENING, QUARTER, START, Market, interface, only
 
 from exchange.vocabulary.commands import (
     AdvanceTime,
+    HaltTrading,
     LoseSession,
     OpenSession,
     RejectMessage,
@@ -23,6 +26,7 @@ from exchange.vocabulary.commands import (
     SetPriceCollar,
     SetRiskLimits,
     SetSafeguard,
+    SubmitFlexibility,
     SubmitReading,
 )
 from exchange.vocabulary.events import Event, Refused
@@ -270,6 +274,40 @@ def _(market):
 def _(market):
     market.sell(0, "10@5", client_order_id="a")
     return market.amend(0, "a", 10, 5)
+
+
+# -- flexibility ----------------------------------------------------------------------------------
+
+simple(
+    RefusalReason.NO_FLEXIBILITY,
+    lambda market: market.do(chain(100.0).command(offer(1, 10, 5))),
+    "no flexibility market",
+)
+simple(
+    RefusalReason.MAY_NOT_REQUEST,
+    lambda _: chain(100.0).submit(request(1, 10, 5), sender="p1"),
+    "p1 may not request",
+)
+simple(
+    RefusalReason.UNKNOWN_BUS,
+    lambda _: (live := chain(100.0)).send(
+        SubmitFlexibility("dso", "a", replace(live.command(request(1, 10, 5)).terms, place="n9"))
+    ),
+    "no bus n9",
+)
+
+
+@case(RefusalReason.TRADING_HALTED, "2031-05-01T12:00:00Z is halted")
+def _(_):
+    live = chain(100.0)
+    live.send(HaltTrading("h"))
+    return live.submit(offer(1, 10, 5))
+
+
+@case(RefusalReason.TOO_MANY_ORDERS, "50 orders for flexibility rest", "at most 50 of one")
+def _(_):
+    live = chain(100.0)
+    return [live.submit(offer(number, 1, 5)) for number in range(1, 52)][-1]
 
 
 # -- what was metered -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from flexible_market import chain, offer, request
 from market import GATE, START, Market, interface
 
 from exchange.state.effects import EFFECTS
@@ -24,6 +25,8 @@ from exchange.vocabulary.commands import (
     SubmitJoint,
     SubmitReading,
 )
+from exchange.vocabulary.events import Event
+from exchange.vocabulary.flexibility import Matching
 from exchange.vocabulary.orders import Leg
 from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import BuyBack, MarketRules, MeteringRules, PriceCollar, RiskLimits
@@ -68,11 +71,21 @@ def test_every_kind_of_event_comes_back_as_it_was():
     market.do(SubmitReading("r1", START, "load:1", 9_999, 0), after=timedelta(hours=5))
     market.do(SubmitReading("r2", START, "load:1", 9_998, 0))
     market.do(AdvanceTime(), after=timedelta(hours=24))
-    assert {type(event) for event in market.events} == set(EVENT_TYPES)
-    for event in market.events:
+    events = [*market.events, *_flexibility()]
+    assert {type(event) for event in events} == set(EVENT_TYPES)
+    for event in events:
         plain = json.loads(json.dumps(event_to_plain(event)))
         assert plain["event"] == type(event).__name__
         assert event_from_plain(plain) == event
+
+
+def _flexibility() -> list[Event]:
+    """Return the events of a matching, and of one for which a branch is full."""
+    live = chain(100.0, matching=Matching.PAIRWISE)
+    live.submit(request(1, 200, 9, conditional=True))
+    live.submit(offer(2, 100, 5))
+    live.submit(offer(3, 100, 5))
+    return live.events
 
 
 def test_an_unknown_kind_of_event_is_not_guessed_at():

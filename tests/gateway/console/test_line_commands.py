@@ -10,10 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from doe_allocation.procurement.choices import FlexDirection
 from gateway.console.line_commands import (
     HELP,
     Amend,
     Cancel,
+    Flexibility,
     LineError,
     LineReader,
     Place,
@@ -29,6 +31,7 @@ NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 7, 1, 12, 15, tzinfo=UTC)
 READER = LineReader((NOON, LATER))
 IN, OUT = Direction.INJECTION, Direction.WITHDRAWAL
+UP, DOWN = FlexDirection.UPWARD, FlexDirection.DOWNWARD
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,19 @@ IN, OUT = Direction.INJECTION, Direction.WITHDRAWAL
         ("sell load:3 inj 10", Place(Side.SELL, "load:3", IN, 10, None, None)),
         ("amend 7 watts=30 price=0.07", Amend("7", 30, Decimal("0.07"))),
         ("amend a price=-0.07", Amend("a", None, Decimal("-0.07"))),
+        (
+            "offer load:3 up 500 0.035",
+            Flexibility(Side.SELL, "load:3", UP, 500, Decimal("0.035"), None),
+        ),
+        (
+            "request n2 down 800 0.04 12:15",
+            Flexibility(Side.BUY, "n2", DOWN, 800, Decimal("0.04"), LATER),
+        ),
+        (
+            "request if n2 down 800 0.04",
+            Flexibility(Side.BUY, "n2", DOWN, 800, Decimal("0.04"), None, conditional=True),
+        ),
+        ("flexibility", Show("flexibility")),
         ("cancel 7", Cancel("7")),
         ("cancel all", Cancel(None)),
         ("wait 0.5", Wait(0.5)),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from linear_markets import random_market
 from typer.testing import CliRunner
 
-from exchange.flexibility.flex_order import Matching
+from exchange.vocabulary.flexibility import Matching
 from gateway.cli.main import app
 from gateway.flexibility.case_loading import case_path
 from gateway.flexibility.flex_market import run_flex_market

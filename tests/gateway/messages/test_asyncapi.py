@@ -68,6 +68,8 @@ def test_every_topic_is_a_channel() -> None:
         level.sub("{interval}", TOPICS.envelope("x", START).replace("/x", "/{connection_point}")),
         TOPICS.meter("x").replace("/x", "/{connection_point}"),
         level.sub("{interval}", TOPICS.price(START)),
+        level.sub("{interval}", TOPICS.flexibility_book(START)),
+        TOPICS.flexibility_trade,
         *(
             level.sub("{interval}", family(Direction.INJECTION, START)).replace(
                 "/injection/", "/{direction}/"

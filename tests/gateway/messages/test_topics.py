@@ -51,6 +51,8 @@ def test_names_are_those_of_the_protocol() -> None:
     )
     assert TOPICS.price(START) == "doe/v1/north/price/20960601T120000Z"
     assert TOPICS.trade == "doe/v1/north/trade"
+    assert TOPICS.flexibility_trade == "doe/v1/north/flexibility/trade"
+    assert TOPICS.flexibility_book(START) == "doe/v1/north/flexibility/book/20960601T120000Z"
     assert TOPICS.session == "doe/v1/north/session"
     assert TOPICS.meter("load:0") == "doe/v1/north/meter/load:0"
 

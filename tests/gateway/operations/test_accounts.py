@@ -18,7 +18,7 @@ from gateway_servers import Mosquitto, free_port
 from gateway.errors import TransportError
 from gateway.formats.faults import InputFaults
 from gateway.messages.topics import Topics
-from gateway.operations.accounts import Account, Role, read_accounts
+from gateway.operations.accounts import Account, Role, read_accounts, rights_in
 from gateway.operations.server_places import ServerPlaces, open_broker
 from gateway.ports import Outgoing
 from gateway.transport.mqtt import MqttTransport
@@ -50,6 +50,8 @@ PUBLIC = {
     "statistics": TOPICS.statistics(Direction.INJECTION, START),
     "price": TOPICS.price(START),
     "session": TOPICS.session,
+    "tape of flexibility": TOPICS.flexibility_trade,
+    "book of flexibility": TOPICS.flexibility_book(START),
 }
 PRIVATE = {
     "bakery's orders": TOPICS.order("bakery"),
@@ -158,6 +160,21 @@ def test_faults_name_the_account(tmp_path: Path, text: str, place: str, words: s
     with pytest.raises(InputFaults) as caught:
         read_accounts(path, OWNERS)
     assert any(f.element == place and words in f.detail for f in caught.value.faults), caught.value
+
+
+def test_who_requests_flexibility_needs_no_connection_point(tmp_path: Path) -> None:
+    path = tmp_path / "accounts.toml"
+    path.write_text('brp = "x"\nbakery = "y"\n')
+    known = read_accounts(path, OWNERS, {"brp"})
+    assert [(each.name, each.role) for each in known] == [
+        ("brp", Role.CUSTOMER),
+        ("bakery", Role.CUSTOMER),
+    ]
+    rights = rights_in(known[0], {TOPICS: {"brp", "bakery"}})
+    assert rights.publish == (TOPICS.order("brp"), TOPICS.query("brp"))
+    path.write_text('[brp]\npassword = "x"\nrole = "observer"\n')
+    with pytest.raises(InputFaults, match="cannot have the role observer"):
+        read_accounts(path, OWNERS, {"brp"})
 
 
 def test_passwords_are_not_repeated_in_faults(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ ORDER = " order"
 
 UNORDERED = re.compile(
     r"(_answers|_answers\[[^]]*\]|_finished|_counts|_accounts|_accounts\[[^]]*\]|_balances|_settled|_limits"
-    r"|_recent|_in_force|_broken|_readings|intervals|by_priority|sessions|participants|own_orders)$"
+    r"|_recent|_in_force|_broken|_readings|intervals|by_priority|sessions|participants|own_orders"
+    r"|firm_w|conditional_w|conditional_w\[[^]]*\]|matched_w)$"
 )
 """Mappings of a state by name or by time, which are read key by key.
 

@@ -9,17 +9,22 @@ read it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
+from flexible_market import START as START_OF_FLEXIBLE
+from flexible_market import WIDE_W, FlexibleExchange, chain, offer, request
 from linear_grid import LinearGrid
 from market import GATE, QUARTER, START, Market, interface
 from market_days import CAPACITY_W, FALLBACK_W, POINTS
 from network_days import OUTAGES, UNCERTAIN, Commands, NetworkDay
 from wild_days import WildDay
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.vocabulary.commands import (
     AcceptLoss,
+    CloseGate,
     HaltTrading,
     LoseSession,
     MassCancel,
@@ -31,9 +36,12 @@ from exchange.vocabulary.commands import (
     SetRiskLimits,
     SetSafeguard,
     SubmitJoint,
+    SubmitOrder,
+    UpdateInterfaceLimits,
 )
+from exchange.vocabulary.flexibility import Matching
 from exchange.vocabulary.network_port import NetworkPort
-from exchange.vocabulary.orders import Leg
+from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import (
     BuyBack,
@@ -181,6 +189,46 @@ def _curtail_and_control(market: Market) -> None:
     market.do(ResumeTrading("c12"))
 
 
+def _flexible() -> FrozenDay:
+    """Return a day of a flexibility market on a branch that gets full."""
+
+    def made() -> FlexibleExchange:
+        limits = InterfaceLimits(0.98, 1.04, 90, 80)
+        return chain(150.0, matching=Matching.PAIRWISE, capacity_w=20, limits=limits)
+
+    def make() -> tuple[NetworkPort, Commands]:
+        live = made()
+        downward = partial(replace, direction=FlexDirection.DOWNWARD)
+        live.submit(request(1, 100, 9))
+        live.submit(offer(2, 60, 5))
+        live.submit(request(3, 80, 8, conditional=True), sender="brp")
+        live.submit(offer(4, 55, 6))
+        live.submit(downward(request(5, 13, 12)))
+        live.submit(downward(offer(6, 7, 11)))
+        live.submit(offer(7, 90, 7))
+        live.submit(offer(8, 30, 7))  # the branch is full
+        live.submit(offer(9, WIDE_W, 7))  # more than its resource has left
+        live.submit(offer(2, 60, 5))  # comes again
+        live.submit(downward(offer(10, 40, 15)))
+        live.submit(request(11, 25, 3, conditional=True), sender="brp")
+        sells = OrderTerms("load:1", Direction.INJECTION, START_OF_FLEXIBLE, Side.SELL, 4, 6)
+        live.send(SubmitOrder("p1", "limit", sells))
+        for direction, wanted in (
+            (Direction.INJECTION, BuyBack(11, 16)),
+            (Direction.WITHDRAWAL, BuyBack(4, 7)),
+        ):
+            live.send(SetBuyBack(f"back-{direction}", START_OF_FLEXIBLE, direction, wanted))
+        for name, limits_w in (("out", (30, 80)), ("in", (90, 35))):
+            limits = InterfaceLimits(0.98, 1.04, *limits_w)
+            live.send(UpdateInterfaceLimits(name, START_OF_FLEXIBLE, limits))
+        live.cancel(offer(8, 30, 7))
+        live.send(CloseGate(START_OF_FLEXIBLE))
+        return live.setup()[0], live.commands
+
+    _, rules, terms = made().setup()
+    return FrozenDay(rules, tuple(terms), make, (85, 100))
+
+
 def _on_network(day: NetworkDay, rules: MarketRules) -> FrozenDay:
     terms = (
         ConnectionTerms(f"load:{k}", f"p{k}", day.capacity_w, day.capacity_w)
@@ -190,6 +238,7 @@ def _on_network(day: NetworkDay, rules: MarketRules) -> FrozenDay:
 
 
 FROZEN_DAYS: dict[str, FrozenDay] = {
+    "flexibility": _flexible(),
     "every-part": _every_part(
         MarketRules(
             lot_w=10,

@@ -16,10 +16,20 @@ ROOT = Path(__file__).parents[3]
 
 
 class Victim:
-    """The server process, killed and started again until it is asked to stop."""
+    """The server process, killed and started again until it is asked to stop.
 
-    def __init__(self, area: str, mqtt_url: str, redis_url: str) -> None:
-        self._command = [sys.executable, gateway_market.__file__, area, mqtt_url, redis_url]
+    ``program`` is another than that of the small market, with its further arguments.
+    """
+
+    def __init__(
+        self,
+        area: str,
+        mqtt_url: str,
+        redis_url: str,
+        *more: str,
+        program: str = gateway_market.__file__,
+    ) -> None:
+        self._command = [sys.executable, program, area, mqtt_url, redis_url, *more]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

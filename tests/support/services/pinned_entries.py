@@ -16,9 +16,22 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.vocabulary import commands as c
 from exchange.vocabulary import events as e
 from exchange.vocabulary import settlement_events as s
+from exchange.vocabulary.flexibility import (
+    BlockedPair,
+    FlexibilityFill,
+    FlexibilityMatch,
+    FlexibilityTerms,
+    OrderOwner,
+)
+from exchange.vocabulary.flexibility_events import (
+    FlexibilityAccepted,
+    FlexibilityBlocked,
+    FlexibilityMatched,
+)
 from exchange.vocabulary.orders import AnsweredRequest, Leg, OrderTerms
 from exchange.vocabulary.reasons import (
     AlarmKind,
@@ -102,6 +115,7 @@ CONTENTS = {
     "reading": "3008edc7994dbc1ef92699c4445a90bb",
     "message": "a0ad851f63ec025e70cb2b2c8067b1ee",
     "safeguard": "7f67270f7a9dcea9ba4df99e414686cf",
+    "flexibility": "8216671ec9f5705ea054ccae6404be53",
 }
 """Digests of the requests below, by which a request that is sent again is known."""
 
@@ -326,6 +340,7 @@ _EVENTS: tuple[e.Event, ...] = (
         balance=LARGE,
         compensation=5,
         penalties=-6,
+        flexibility=-77,
     ),
     # What may be left out is left out.
     e.OrderAccepted(**_OF, order_id=7, terms=MARKET, limit_price_ticks=0),
@@ -449,10 +464,61 @@ _SAFEGUARDS: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
 )
 
 
+_OFFER = FlexibilityTerms(SELL, "load:1", FlexDirection.UPWARD, START, LARGE + 6, 55)
+_REQUEST = FlexibilityTerms(BUY, "n:\u00fc", FlexDirection.DOWNWARD, END, 700, 66, True)
+_OFFERED = FlexibilityAccepted(**_OF, order_id=8, terms=_OFFER, bus="n1")
+_MATCHED = FlexibilityMatched(
+    **_AT,
+    trade_id=LARGE + 5,
+    interval=START,
+    taker_order_id=9,
+    fills=(
+        FlexibilityFill(8, "p1", "a", SELL, "load:1", FlexDirection.UPWARD, 70, -3_850),
+        FlexibilityFill(9, "dso", "b", BUY, "n2", FlexDirection.DOWNWARD, 71, 3_850),
+    ),
+    matches=(FlexibilityMatch(8, 9, 70), FlexibilityMatch(8, 10, LARGE)),
+)
+_FLEXIBILITY: tuple[tuple[c.Command, tuple[e.Event, ...]], ...] = (
+    (
+        c.SubmitFlexibility("p1", "f", _OFFER),
+        (_refused("p1", "f", "submit", "flexibility", "f"),),
+    ),
+    (
+        c.SubmitFlexibility("dso", "g", _REQUEST),
+        (
+            _OFFERED,
+            replace(_OFFERED, terms=_REQUEST, bus="n:\u00fc"),
+            _MATCHED,
+            replace(_MATCHED, taker_order_id=None, matches=(), buy_back=True),
+            FlexibilityBlocked(
+                **_AT,
+                interval=START,
+                order_id=9,
+                pairs=(BlockedPair(8, 9, "branch:b0"), BlockedPair(11, 12, "branch:b\u00fc")),
+                owners=(OrderOwner(8, "p1", "a"), OrderOwner(9, "dso", "b")),
+            ),
+        ),
+    ),
+    (
+        c.AdvanceTime(),
+        tuple(
+            replace(_REFUSED, reason=reason)
+            for reason in (
+                RefusalReason.NO_FLEXIBILITY,
+                RefusalReason.MAY_NOT_REQUEST,
+                RefusalReason.UNKNOWN_BUS,
+                RefusalReason.TRADING_HALTED,
+                RefusalReason.TOO_MANY_ORDERS,
+            )
+        ),
+    ),
+)
+
+
 def pinned_entries() -> list[JournalEntry]:
     """Return the entries, numbered as their lines are; the first ones are of the oldest version."""
     of_events = [(c.AdvanceTime(), (event,)) for event in _EVENTS]
-    return list(_numbered([*_COMMANDS, *of_events, *_WORDS, *_SAFEGUARDS]))
+    return list(_numbered([*_COMMANDS, *of_events, *_WORDS, *_SAFEGUARDS, *_FLEXIBILITY]))
 
 
 def _numbered(

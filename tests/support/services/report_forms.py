@@ -32,7 +32,7 @@ from exchange.vocabulary.commands import (
 from exchange.vocabulary.orders import Leg, OrderTerms
 from exchange.vocabulary.reasons import CancelReason, OnDisconnect
 from exchange.vocabulary.rules import PriceCollar, RiskLimits
-from gateway.messages import market_data, participant_reports
+from gateway.messages import flexibility, market_data, participant_reports
 from gateway.messages.area_state import EnvelopeMessage, SessionMessage
 from orderbook.order import UNCONDITIONAL, OrderConditions, Side, TimeInForce
 from security_check.model.envelope import Direction
@@ -72,6 +72,9 @@ FORMS: dict[str, TypeAdapter[Any]] = {
         | participant_reports.ReadingsClosedReport
         | participant_reports.LimitsReport
         | participant_reports.ControlReport
+        | flexibility.FlexibilityAcceptedReport
+        | flexibility.FlexibilityMatchedReport
+        | flexibility.FlexibilityBlockedReport
     ),
 }
 
