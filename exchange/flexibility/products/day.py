@@ -18,6 +18,14 @@ from exchange.flexibility.products.network_needs import (
 from exchange.flexibility.products.obligation import Obliged, Withheld, oblige
 from exchange.flexibility.products.payments import Payment, booked, payments_of
 from exchange.flexibility.products.qualification import Competition, competition, qualify
+from exchange.flexibility.products.rules.announcement import (
+    Announced,
+    AnnouncementRules,
+    announce,
+)
+from exchange.flexibility.products.rules.ceilings import Ceiling, network_refusals
+from exchange.flexibility.products.rules.order_times import has_arrived, out_of_time
+from exchange.flexibility.products.rules.sharing import LinkedOrder, linked_orders, through_market
 from exchange.flexibility.products.session_market import Supply
 from exchange.flexibility.products.sessions import Grid, Sold, SpotRules, of_session
 from exchange.flexibility.products.spot import Cleared, clear
@@ -48,7 +56,14 @@ class SettlementRules:
     name: str
 
 
-Phase = QualificationRules | ForecastRules | ForwardRules | SpotRules | SettlementRules
+Phase = (
+    QualificationRules
+    | AnnouncementRules
+    | ForecastRules
+    | ForwardRules
+    | SpotRules
+    | SettlementRules
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,8 @@ class FlexDay:
         The network; ``None`` without one.
     phases
         In their order.
+    ceilings
+        What groups of resources may change together.
     """
 
     start: datetime
@@ -84,6 +101,7 @@ class FlexDay:
     able_w: Mapping[tuple[str, int], int]
     grid: Grid | None
     phases: tuple[Phase, ...]
+    ceilings: tuple[Ceiling, ...] = ()
 
     @property
     def market(self) -> str:
@@ -126,14 +144,18 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class SpotResult:
-    """A spot session: what obligations put in, offers that were refused, and the clearing."""
+    """A spot session: what obligations put in, offers that were refused, and the clearing.
+
+    ``linked`` has the orders of a balanced session, and of needs that several parties pay.
+    """
 
     obliged: Obliged
     refused: tuple[Refusal, ...]
     cleared: Cleared
+    linked: tuple[LinkedOrder, ...] = ()
 
 
-Result = Qualified | Forecast | Contracted | SpotResult | Settled
+Result = Qualified | Announced | Forecast | Contracted | SpotResult | Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +198,7 @@ _Outcome = tuple[Result, list[Message]]
 
 def _qualification(day: FlexDay, state: DayState, rules: QualificationRules) -> _Outcome:
     reasons = {
-        (resource.name, product.name): qualify(resource, product)
+        (resource.name, product.name): tuple(_refusals(day, resource, product))
         for product in day.products.values()
         for resource in day.resources.values()
     }
@@ -189,6 +211,24 @@ def _qualification(day: FlexDay, state: DayState, rules: QualificationRules) -> 
     return Qualified(reasons, tuple(found)), told
 
 
+def _announcement(day: FlexDay, state: DayState, rules: AnnouncementRules) -> _Outcome:
+    sessions = [each.name for each in day.phases if isinstance(each, ForwardRules | SpotRules)]
+    wanted = rules.sessions or sessions
+    needs = [
+        each for each in state.needs if any(of_session(each.sessions, name) for name in wanted)
+    ]
+    resources = list(day.resources.values())
+    found = announce(
+        needs,
+        resources,
+        day.products.__getitem__,
+        lambda resource, product: _refusals(day, resource, product),
+        day.grid,
+    )
+    providers = [each.name for each in day.parties.values() if each.role is Role.PROVIDER]
+    return found, messages.announcements(day.market, providers, needs)
+
+
 def _forecast(day: FlexDay, state: DayState, rules: ForecastRules) -> _Outcome:
     if day.grid is None:
         return Forecast((), ()), []
@@ -198,9 +238,16 @@ def _forecast(day: FlexDay, state: DayState, rules: ForecastRules) -> _Outcome:
     return Forecast(found, needs), messages.requests(day.market, needs)
 
 
+def _refusals(day: FlexDay, resource: Resource, product: FlexProduct) -> list[Refusal]:
+    """Return every reason why a resource does not qualify for a product."""
+    members = [day.resources[each] for each in resource.members] or [resource]
+    network = network_refusals(resource, members, product, day.ceilings, day.count)
+    return [*qualify(resource, product), *network]
+
+
 def _unqualified(day: FlexDay, resource: str, product: str, offer: str) -> list[Refusal]:
     """Return a refusal of an offer for each reason why its resource does not qualify."""
-    found = qualify(day.resources[resource], day.products[product])
+    found = _refusals(day, day.resources[resource], day.products[product])
     return [Refusal(offer, each.reason, f"{resource}: {each.detail}") for each in found]
 
 
@@ -237,8 +284,10 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
     refused: list[Refusal] = []
     offers: list[SpotOffer] = []
     for offer in day.offers:
-        if of_session(offer.sessions, rules.name):
+        if of_session(offer.sessions, rules.name) and has_arrived(rules, offer):
             reasons = _unqualified(day, offer.resource, offer.product, offer.name)
+            late = out_of_time(rules, offer)
+            reasons += [] if late is None else [late]
             refused += reasons
             if not reasons:
                 offers.append(offer)
@@ -266,20 +315,25 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
         day.able_w,
         state.sold,
         day.grid,
+        day.ceilings,
     )
     lacking = [each for each in needs if any(supply.needed_w(each, t) for t in intervals)]
     told = messages.requests(day.market, lacking)
     told += messages.offers(day.market, made, day.resources)
     if rules.within_network and day.grid is not None:
         told += messages.network_room(day.market, day.grid, supply, intervals)
+    told += messages.ceilings(day.market, day.ceilings, intervals)
     cleared = clear(rules, supply, intervals)
     told += messages.orders(day.market, cleared.awards)
-    return SpotResult(obliged, tuple(refused), cleared), told
+    several = {each.name for each in needs if rules.balanced or each.shares}
+    linked = linked_orders([each for each in cleared.awards if each.need in several], needs)
+    return SpotResult(obliged, tuple(refused), cleared, tuple(linked)), told
 
 
 def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outcome:
     """Pay contracts, activations as they were sold, and penalties for what was withheld."""
-    found = payments_of(state.contracts.values(), state.sold.awards, state.withheld.values())
+    awards, parts = through_market(state.sold.awards, state.needs, day.market)
+    found = payments_of(state.contracts.values(), awards, state.withheld.values()) + parts
     ledger = booked(found, day.start_of)
     names = dict.fromkeys(name for each in found for name in (each.payer, each.payee))
     balances = {name: ledger.balance(name) for name in names}
@@ -300,6 +354,7 @@ def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outco
 
 _RUNNERS: Mapping[type[Phase], Callable[..., _Outcome]] = {
     QualificationRules: _qualification,
+    AnnouncementRules: _announcement,
     ForecastRules: _forecast,
     ForwardRules: _forward,
     SpotRules: _spot,

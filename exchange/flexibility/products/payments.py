@@ -18,6 +18,8 @@ class Cause(StrEnum):
     AVAILABILITY = "availability"
     UTILISATION = "utilisation"
     PENALTY = "penalty"
+    SHARE = "share"
+    """A party's part of a need that several parties pay."""
 
 
 @dataclass(frozen=True, slots=True)
