@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
+from day_files import content, ran
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
@@ -23,16 +21,6 @@ from gateway.flexibility.day.result import (
     all_is_met,
 )
 from gateway.flexibility.day.running import run_flexibility_day
-
-
-def content(name: str) -> dict[str, Any]:
-    return tomllib.loads(day_path(name).read_text(encoding="utf-8"))
-
-
-def ran(case: dict[str, Any], folder: Path) -> FlexibilityDayResult:
-    path = folder / "day.json"
-    path.write_text(json.dumps(case, default=lambda t: t.isoformat()), encoding="utf-8")
-    return run_flexibility_day(load_day(path))
 
 
 @pytest.fixture(scope="module", params=["nodes", "gopacs", "piclo", "uvam"])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from doe_allocation.coordination.messages import told
 from exchange.flexibility.products.day import (
     FlexDay,
+    Phase,
     Settled,
     SettlementRules,
     SpotResult,
@@ -78,7 +79,7 @@ def linked_days(draw: st.DrawFn) -> FlexDay:
     need = Need("n", "dso", "p", range(1), wanted, cap, DOWN, "north", shares=shares)
     rest_s = 60 * draw(st.integers(0, 10))
     times = [draw(st.integers(5, 20)), draw(st.integers(20, 40))]
-    phases = (
+    phases: tuple[Phase, ...] = (
         AnnouncementRules("told"),
         *(
             SpotRules(f"s{t}", Goal.WELFARE, balanced=True, at=START + t * MINUTE, rest_s=rest_s)
