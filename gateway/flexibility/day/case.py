@@ -29,11 +29,11 @@ from exchange.flexibility.products.vocabulary import (
     Resource,
     SpotOffer,
 )
-from gateway.flexibility.day.aggregates import aggregate_faults, aggregate_of
 from gateway.flexibility.day.faults import day_faults
-from gateway.flexibility.day.operator_limits import ceilings_of, read_outputs
-from gateway.flexibility.day.order_faults import order_faults
-from gateway.flexibility.day.places import located, place_faults
+from gateway.flexibility.day.rules.aggregates import aggregate_faults, aggregate_of
+from gateway.flexibility.day.rules.operator_limits import ceilings_of, read_outputs
+from gateway.flexibility.day.rules.order_faults import order_faults
+from gateway.flexibility.day.rules.places import located, place_faults
 from gateway.flexibility.day.schema import (
     AnnouncementPhase,
     DayArea,

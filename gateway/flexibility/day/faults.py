@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
-from gateway.flexibility.day.aggregates import with_aggregates
 from gateway.flexibility.day.offer_faults import offer_faults
+from gateway.flexibility.day.rules.aggregates import with_aggregates
 from gateway.flexibility.day.schema import (
     DayNeed,
     FlexibilityDayFile,

@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.flexibility.day.case import day_path, load_day
-from gateway.flexibility.day.places import distance_km, inside
 from gateway.flexibility.day.result import QualificationResult
+from gateway.flexibility.day.rules.places import distance_km, inside
 from gateway.flexibility.day.running import run_flexibility_day
 from gateway.formats.faults import InputFaults
 from gateway.plots.flexibility_map import draw_flexibility_map
