@@ -61,8 +61,9 @@ def draw_flexibility_map(case: DayCase, result: FlexibilityDayResult, path: Path
 def _draw_zones(
     axes: Any, case: DayCase, announced: list[AnnouncementResult], tried: QualificationResult
 ) -> None:
-    """Draw each zone with its name, what is needed there and how much qualifies."""
-    needs = [need for each in announced for need in each.needs]
+    """Draw each zone with its name, needs that were announced (or all) and what qualifies."""
+    told = {need.need for each in announced for need in each.needs}
+    needs = [each for each in case.day.needs if each.name in told or not announced]
     for k, area in enumerate(case.areas):
         colour = COLOURS[k % len(COLOURS)]
         corners = [*area.polygon, area.polygon[0]]
@@ -71,8 +72,10 @@ def _draw_zones(
         text = [area.zone]
         for need in needs:
             if need.zone == area.zone:
-                hours = f"{need.start:%H:%M} to {need.end:%H:%M}"
-                way = (need.direction or "").removesuffix("ward")
+                first, last = need.intervals[0], need.intervals[-1]
+                hours = f"{case.units.start_of(first):%H:%M} to "
+                hours += f"{case.units.start_of(last + 1):%H:%M}"
+                way = "" if need.direction is None else need.direction.value.removesuffix("ward")
                 text.append(f"{max(need.quantity_w) / 1e3:g} kW {way}, {hours}")
         for each in tried.competition:
             if each.zone == area.zone:

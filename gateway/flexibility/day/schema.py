@@ -76,11 +76,11 @@ class DayResource(Record):
 
 
 class DayAggregate(Record):
-    """Resources of a zone that are offered together."""
+    """Resources that are offered together, of one zone or, where it names none, of several."""
 
     name: Name
     provider: Name
-    zone: Name
+    zone: Name | None = None
     members: Annotated[list[Name], Field(min_length=1)]
 
 

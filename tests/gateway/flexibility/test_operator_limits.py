@@ -214,6 +214,40 @@ def test_one_file_with_both_outputs_says_the_same(tmp_path: Path) -> None:
     assert session.cost_eur == "497.5"
 
 
+def test_an_aggregate_over_several_perimeters_is_bound_by_the_light_of_each(tmp_path: Path) -> None:
+    """800 kW of mill, battery, genset and coldstore at 0.20, in this order; 600 kW are needed.
+
+    11:00: green, 300 + 200 and 100 of the genset.  12:00: yellow, 300 + 100 in the north; 50 of the
+    genset fit on its line, 150 of the coldstore.  13:00: red; 200 + 250, and the plant.
+    """
+
+    def change(case: dict[str, Any], outputs: dict[str, Any]) -> None:
+        for each in case["resources"][:5]:
+            each["provider"] = "aggregator-n"
+        members = ["mill", "battery", "genset", "coldstore"]
+        case["aggregates"] = [{"name": "all", "provider": "aggregator-n", "members": members}]
+        case["offers"] = [
+            case["offers"][0] | {"resource": "all", "quantity_w": 800_000},
+            case["offers"][4],
+        ]
+        case["needs"].pop()
+
+    session = ran(uvam(tmp_path, change), tmp_path).phases[1]
+    assert isinstance(session, SpotSessionResult)
+    assert [(e.interval.hour, e.resource, e.quantity_w // 1000) for e in session.awards] == [
+        (11, "mill", 300),
+        (11, "battery", 200),
+        (11, "genset", 100),
+        (12, "mill", 300),
+        (12, "battery", 100),
+        (12, "genset", 50),
+        (12, "coldstore", 150),
+        (13, "genset", 200),
+        (13, "coldstore", 250),
+        (13, "plant", 150),
+    ]
+
+
 FAULTS: list[tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]] = [
     (
         lambda c, o: c["operator_outputs"][0].update(operator="x"),

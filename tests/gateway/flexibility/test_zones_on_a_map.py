@@ -137,6 +137,18 @@ def test_the_map_shows_zones_needs_and_who_qualifies(tmp_path: Path) -> None:
     assert "5 school: it is in no zone (1.2 km from riverside)" in listed
 
 
+def test_without_an_announcement_the_map_has_all_needs(tmp_path: Path) -> None:
+    raw = content("piclo")
+    del raw["phases"][0]
+    result = ran(raw, tmp_path)
+    case = load_day(tmp_path / "day.json")
+    with saved_figures() as figures:
+        draw_flexibility_map(case, result, tmp_path / "map.svg")
+    words = [each.get_text() for each in figures[0].axes[0].texts]
+    both = "200 kW up, 17:00 to 19:00\n150 kW up, 18:00 to 19:00"
+    assert f"riverside\n{both}\n2 qualify: 270 kW up" in words
+
+
 def test_the_command_draws_a_map_or_says_why_not(tmp_path: Path) -> None:
     target = tmp_path / "map.svg"
     done = CliRunner().invoke(app, ["flexibility-day", "piclo", "--plot", str(target)])

@@ -1,4 +1,4 @@
-"""Aggregates of a day's file: resources of a zone that are offered together."""
+"""Aggregates of a day's file: resources that are offered together."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def aggregate_of(given: DayAggregate, content: FlexibilityDayFile) -> Resource:
     whole = _as_resource(content, given)
     members = tuple(given.members)
     if whole is None:  # a fault of its own
-        return Resource(given.name, given.provider, given.zone, 0, 0, members=members)
+        return Resource(given.name, given.provider, given.zone or "", 0, 0, members=members)
+    zones = sorted({each.zone or "" for each in content.resources if each.name in members})
     return Resource(
         given.name,
         given.provider,
-        given.zone,
+        given.zone or "",
         whole.up_w,
         whole.down_w,
         whole.activation_s,
@@ -37,6 +38,7 @@ def aggregate_of(given: DayAggregate, content: FlexibilityDayFile) -> Resource:
         whole.max_duration_s,
         registered=whole.registered,
         members=members,
+        place="" if given.zone else f"in no zone of its own ({', '.join(zones)})",
     )
 
 
@@ -70,7 +72,7 @@ def aggregate_faults(content: FlexibilityDayFile) -> Iterator[Fault]:
             yield Fault(place, f"there are {names[each.name]} of this name, with resources")
         if roles.get(each.provider) is not Role.PROVIDER:
             yield Fault(place, f"there is no provider {each.provider}")
-        if each.zone not in content.zones:
+        if each.zone is not None and each.zone not in content.zones:
             yield Fault(place, f"there is no zone {each.zone}")
         for name, count in Counter(each.members).items():
             member = resources.get(name)
@@ -81,7 +83,7 @@ def aggregate_faults(content: FlexibilityDayFile) -> Iterator[Fault]:
             if member is None:
                 yield Fault(place, f"there is no resource {name}, a member")
                 continue
-            if member.zone != each.zone:
+            if each.zone is not None and member.zone != each.zone:
                 where = f"in zone {member.zone}" if member.zone else "in no zone"
                 yield Fault(place, f"its member {name} is {where}, it is in {each.zone}")
             if member.provider != each.provider:
