@@ -103,3 +103,17 @@ def test_each_buyer_takes_the_cheapest_of_what_is_left(day: FlexDay) -> None:
         for each in report.result.cleared.awards:
             found[each.buyer, each.offer, each.interval] += each.quantity_w
     assert dict(found) == by_merit(day)
+
+
+def test_what_costs_nothing_is_not_bought_beyond_the_need() -> None:
+    """2 kW are offered for nothing, 1 kW is needed."""
+    day = day_of(
+        (SpotRules("spot"),),
+        count=1,
+        resources={"r": Resource("r", "a", "north", 2 * LOT, 0)},
+        needs=(Need("n", "dso", "p", range(1), (LOT,), 1, UP),),
+        offers=(SpotOffer("o", "r", "p", UP, range(1), 2 * LOT, 0, 0, 0),),
+    )
+    result = run_day(day)[0].result
+    assert isinstance(result, SpotResult)
+    assert [each.quantity_w for each in result.cleared.awards] == [LOT]
