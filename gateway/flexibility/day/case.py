@@ -286,6 +286,7 @@ class _Builder:
     def _contract(self, each: DayContract) -> FlexContract:
         place = f"contracts.{each.name}"
         providers = {own.name: own.provider for own in self.content.resources}
+        providers |= {own.name: own.provider for own in self.content.aggregates}
         return FlexContract(
             each.name,
             each.resource,

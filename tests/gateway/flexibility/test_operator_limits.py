@@ -248,6 +248,39 @@ def test_an_aggregate_over_several_perimeters_is_bound_by_the_light_of_each(tmp_
     ]
 
 
+def test_a_contract_of_an_aggregate_is_put_in_as_far_as_its_members_are_able(
+    tmp_path: Path,
+) -> None:
+    """410 kW of genset and coldstore at 0.10; at 12:00 the coldstore has 5 of its 250 kW.
+
+    So 405 kW are put in and 5 withheld, for 5 EUR a kWh: 25 EUR.  The matrix leaves the genset 200
+    of its 400 kW, which is no fault of the provider; 50 of them fit on its line.
+    """
+
+    def change(case: dict[str, Any], outputs: dict[str, Any]) -> None:
+        penalty = {"penalty_eur_per_kwh": "5"}
+        case["contracts"] = [CONTRACT | penalty | {"name": "c", "resource": "uvam south"}]
+        hour = {"from": "2027-05-03T12:00:00Z", "to": "2027-05-03T13:00:00Z"}
+        case["outages"] = [hour | {"resource": "coldstore", "able_w": 5_000}]
+        case["phases"][1]["obligations"] = True
+
+    session = ran(uvam(tmp_path, change), tmp_path).phases[1]
+    assert isinstance(session, SpotSessionResult)
+    put_in = {each.interval.hour: each.quantity_w for each in session.inserted}
+    assert put_in == {11: 410_000, 12: 405_000, 13: 410_000, 14: 410_000}
+    (held,) = session.withheld
+    assert (held.interval.hour, held.quantity_w, held.penalty_eur) == (12, 5_000, "25")
+    at_noon = {e.resource: e.quantity_w // 1000 for e in session.awards if e.interval.hour == 12}
+    assert at_noon == {"genset": 50, "coldstore": 5, "mill": 300, "battery": 100, "plant": 145}
+
+
+CONTRACT = {
+    "buyer": "tso",
+    "product": "balancing",
+    "direction": "upward",
+    "quantity_w": 410_000,
+    "utilisation_eur_per_kwh": "0.1",
+}
 FAULTS: list[tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]] = [
     (
         lambda c, o: c["operator_outputs"][0].update(operator="x"),
@@ -321,18 +354,11 @@ FAULTS: list[tuple[Callable[[dict[str, Any], dict[str, Any]], object], str]] = [
     (
         lambda c, o: c.update(
             contracts=[
-                {
-                    "name": "c",
-                    "resource": "uvam north",
-                    "buyer": "tso",
-                    "product": "balancing",
-                    "direction": "upward",
-                    "quantity_w": 410_000,
-                    "utilisation_eur_per_kwh": "0.1",
-                }
+                CONTRACT | {"name": "c", "resource": "uvam south"},
+                CONTRACT | {"name": "d", "resource": "genset"},
             ]
         ),
-        "contracts.c: uvam north is an aggregate; contracts are with resources",
+        "contracts.d: genset is a member of uvam south, which has contracts itself",
     ),
     (
         lambda c, o: c.update(outages=[{"resource": "uvam north"}]),

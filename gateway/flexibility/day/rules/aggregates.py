@@ -89,18 +89,29 @@ def aggregate_faults(content: FlexibilityDayFile) -> Iterator[Fault]:
             if member.provider != each.provider:
                 detail = f"its member {name} has the provider {member.provider}"
                 yield Fault(place, f"{detail}, it has {each.provider}")
+    yield from _contract_faults(content)
     aggregates = {each.name for each in content.aggregates}
+    for outage in content.outages:
+        if outage.resource in aggregates:
+            detail = f"{outage.resource} is an aggregate; its members have outages"
+            yield Fault(f"outages.{outage.resource}", detail)
+
+
+def _contract_faults(content: FlexibilityDayFile) -> Iterator[Fault]:
+    """Yield a fault where a member promises what its aggregate may promise as well."""
+    promised = {each.resource for each in content.contracts}
+    promised |= {each.resource for each in content.forward_offers}
+    whole_of = {
+        name: each.name
+        for each in content.aggregates
+        if each.name in promised
+        for name in each.members
+    }
     for kind, entries in (
         ("contracts", content.contracts),
         ("forward_offers", content.forward_offers),
     ):
         for entry in entries:
-            if entry.resource in aggregates:
-                yield Fault(
-                    f"{kind}.{entry.name}",
-                    f"{entry.resource} is an aggregate; contracts are with resources",
-                )
-    for outage in content.outages:
-        if outage.resource in aggregates:
-            detail = f"{outage.resource} is an aggregate; its members have outages"
-            yield Fault(f"outages.{outage.resource}", detail)
+            if entry.resource in whole_of:
+                detail = f"{entry.resource} is a member of {whole_of[entry.resource]}"
+                yield Fault(f"{kind}.{entry.name}", f"{detail}, which has contracts itself")
