@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from exchange.vocabulary.flexibility import Matching
-from gateway.cli.app import JsonOption, OutputOption, app, deliver, kept
-from gateway.terminal.console import NOT_SECURE, err, out
+from gateway.cli.app import JsonOption, OutputOption, app, claimed, deliver, kept
+from gateway.terminal.console import NOT_SECURE, err, out, say_written
 
 CaseArgument = Annotated[
     str,
@@ -24,6 +25,14 @@ DayArgument = Annotated[
         metavar="DAY",
         help="File of a flexibility day (TOML or JSON), or the name of one of the project.",
         callback=kept,
+    ),
+]
+MapOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        help="Draw the map of a day with zones to this file (.png or .svg): needs, who qualifies.",
+        callback=claimed,
     ),
 ]
 MatchingOption = Annotated[
@@ -58,7 +67,10 @@ def flex_market(
 
 @app.command()
 def flexibility_day(
-    file: DayArgument, output: OutputOption = None, json: JsonOption = False
+    file: DayArgument,
+    output: OutputOption = None,
+    json: JsonOption = False,
+    plot: MapOption = None,
 ) -> None:
     """Run a day of a flexibility market: qualification, contracts, sessions, orders, settlement.
 
@@ -70,8 +82,14 @@ def flexibility_day(
         from gateway.flexibility.day.running import run_flexibility_day
         from gateway.terminal.flexibility.day import show_flexibility_day
 
-        result = run_flexibility_day(load_day(day_path(file)))
+        case = load_day(day_path(file))
+        result = run_flexibility_day(case)
     if not deliver(result, output, json):
         show_flexibility_day(result, out)
+    if plot is not None:
+        from gateway.plots.flexibility_map import draw_flexibility_map
+
+        draw_flexibility_map(case, result, plot)
+        say_written(plot)
     if not all_is_met(result):
         raise typer.Exit(NOT_SECURE)

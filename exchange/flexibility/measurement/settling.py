@@ -64,15 +64,30 @@ def counted_as_sold(account: Account) -> list[Award]:
 
 
 def settle_day(
-    account: Account, metering: Metering | None, start_of: Callable[[int], datetime]
+    account: Account,
+    metering: Metering | None,
+    start_of: Callable[[int], datetime],
+    parts: Sequence[Payment] = (),
 ) -> SettledDay:
-    """Return what a day's parties pay each other; ``start_of`` gives the start of an interval."""
+    """Return what a day's parties pay each other.
+
+    Parameters
+    ----------
+    account
+        What there is to settle.
+    metering
+        Meters and terms of delivery; ``None`` without any.
+    start_of
+        Gives the start of an interval.
+    parts
+        What parties pay of needs that they share, beside all else.
+    """
     as_sold = counted_as_sold(account)
     by_terms: list[FlexContract] = []
     if metering is not None and account.measured is not None:
         by_terms = [each for each in account.contracts if each.product in metering.terms]
     plain = [each for each in account.contracts if each not in by_terms]
-    payments = payments_of(plain, as_sold, account.withheld)
+    payments = [*payments_of(plain, as_sold, account.withheld), *parts]
     ledger = booked(payments, start_of)
     if metering is not None and account.measured is not None:
         found = [

@@ -14,5 +14,6 @@ From the words to a day:
 ``network_needs``   needs found in a forecast of the network
 ``payments``        contracts, activations and penalties as entries of the ledger
 ``messages``        what parties tell each other
+``rules``           what platforms add: ceilings, times of offers, shared needs, announcements
 ``day``             the phases of a day, one after the other
 """

@@ -227,9 +227,9 @@ class _Program:
         bids, count = self.market.bids, len(self.pairs)
         cost, older, served, worth = (np.zeros(self.columns) for _ in range(4))
         cost[:count] = self.lot * [pair.price_ticks for pair in self.pairs]
-        place = {
-            order: k for k, order in enumerate(sorted({bids[each].order for each in self.bids}))
-        }
+        # From 1: a watt that serves nothing is not taken, though it cost nothing.
+        orders = sorted({bids[each].order for each in self.bids})
+        place = {order: k for k, order in enumerate(orders, start=1)}
         older[:count] = self.lot * [place[bids[pair.bid].order] for pair in self.pairs]
         for want, column in self.want_at.items():
             served[column], worth[column] = 1.0, self.market.wants[want].cap_ticks

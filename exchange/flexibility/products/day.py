@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from doe_allocation.coordination.messages import Message
@@ -35,6 +35,14 @@ from exchange.flexibility.products.network_needs import (
 from exchange.flexibility.products.obligation import Obliged, Withheld, oblige
 from exchange.flexibility.products.payments import Payment
 from exchange.flexibility.products.qualification import Competition, competition, qualify
+from exchange.flexibility.products.rules.announcement import (
+    Announced,
+    AnnouncementRules,
+    announce,
+)
+from exchange.flexibility.products.rules.ceilings import Ceiling, network_refusals
+from exchange.flexibility.products.rules.order_times import has_arrived, out_of_time
+from exchange.flexibility.products.rules.sharing import LinkedOrder, linked_orders, through_market
 from exchange.flexibility.products.session_market import Supply
 from exchange.flexibility.products.sessions import Grid, Sold, SpotRules, of_session
 from exchange.flexibility.products.spot import Cleared, clear
@@ -67,6 +75,7 @@ class SettlementRules:
 
 Phase = (
     QualificationRules
+    | AnnouncementRules
     | ForecastRules
     | ForwardRules
     | SpotRules
@@ -97,6 +106,8 @@ class FlexDay:
         In their order.
     metering
         Meters and terms of delivery; ``None`` where nothing is measured.
+    ceilings
+        What groups of resources may change together.
     """
 
     start: datetime
@@ -113,6 +124,7 @@ class FlexDay:
     grid: Grid | None
     phases: tuple[Phase, ...]
     metering: Metering | None = None
+    ceilings: tuple[Ceiling, ...] = ()
 
     @property
     def market(self) -> str:
@@ -156,14 +168,28 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class SpotResult:
-    """A spot session: what obligations put in, offers that were refused, and the clearing."""
+    """A spot session: what obligations put in, offers that were refused, and the clearing.
+
+    ``linked`` has the orders of a balanced session, and of needs that several parties pay.
+    """
 
     obliged: Obliged
     refused: tuple[Refusal, ...]
     cleared: Cleared
+    linked: tuple[LinkedOrder, ...] = ()
 
 
-Result = Qualified | Forecast | Contracted | SpotResult | Activated | Measured | Settled | Monitored
+Result = (
+    Qualified
+    | Announced
+    | Forecast
+    | Contracted
+    | SpotResult
+    | Activated
+    | Measured
+    | Settled
+    | Monitored
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +250,7 @@ _Outcome = tuple[Result, list[Message]]
 
 def _qualification(day: FlexDay, state: DayState, rules: QualificationRules) -> _Outcome:
     reasons = {
-        (resource.name, product.name): qualify(resource, product)
+        (resource.name, product.name): tuple(_refusals(day, resource, product))
         for product in day.products.values()
         for resource in day.resources.values()
     }
@@ -237,6 +263,24 @@ def _qualification(day: FlexDay, state: DayState, rules: QualificationRules) -> 
     return Qualified(reasons, tuple(found)), told
 
 
+def _announcement(day: FlexDay, state: DayState, rules: AnnouncementRules) -> _Outcome:
+    sessions = [each.name for each in day.phases if isinstance(each, ForwardRules | SpotRules)]
+    wanted = rules.sessions or sessions
+    needs = [
+        each for each in state.needs if any(of_session(each.sessions, name) for name in wanted)
+    ]
+    resources = list(day.resources.values())
+    found = announce(
+        needs,
+        resources,
+        day.products.__getitem__,
+        lambda resource, product: _refusals(day, resource, product),
+        day.grid,
+    )
+    providers = [each.name for each in day.parties.values() if each.role is Role.PROVIDER]
+    return found, messages.announcements(day.market, providers, needs)
+
+
 def _forecast(day: FlexDay, state: DayState, rules: ForecastRules) -> _Outcome:
     if day.grid is None:
         return Forecast((), ()), []
@@ -246,9 +290,16 @@ def _forecast(day: FlexDay, state: DayState, rules: ForecastRules) -> _Outcome:
     return Forecast(found, needs), messages.requests(day.market, needs)
 
 
+def _refusals(day: FlexDay, resource: Resource, product: FlexProduct) -> list[Refusal]:
+    """Return every reason why a resource does not qualify for a product."""
+    members = [day.resources[each] for each in resource.members] or [resource]
+    network = network_refusals(resource, members, product, day.ceilings, day.count)
+    return [*qualify(resource, product), *network]
+
+
 def _unqualified(day: FlexDay, resource: str, product: str, offer: str) -> list[Refusal]:
     """Return a refusal of an offer for each reason why its resource does not qualify."""
-    found = qualify(day.resources[resource], day.products[product])
+    found = _refusals(day, day.resources[resource], day.products[product])
     return [Refusal(offer, each.reason, f"{resource}: {each.detail}") for each in found]
 
 
@@ -285,8 +336,10 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
     refused: list[Refusal] = []
     offers: list[SpotOffer] = []
     for offer in day.offers:
-        if of_session(offer.sessions, rules.name):
+        if of_session(offer.sessions, rules.name) and has_arrived(rules, offer):
             reasons = _unqualified(day, offer.resource, offer.product, offer.name)
+            late = out_of_time(rules, offer)
+            reasons += [] if late is None else [late]
             refused += reasons
             if not reasons:
                 offers.append(offer)
@@ -314,15 +367,19 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
         day.able_w,
         state.sold,
         day.grid,
+        day.ceilings,
     )
     lacking = [each for each in needs if any(supply.needed_w(each, t) for t in intervals)]
     told = messages.requests(day.market, lacking)
     told += messages.offers(day.market, made, day.resources)
     if rules.within_network and day.grid is not None:
         told += messages.network_room(day.market, day.grid, supply, intervals)
+    told += messages.ceilings(day.market, day.ceilings, intervals)
     cleared = clear(rules, supply, intervals)
     told += messages.orders(day.market, cleared.awards)
-    return SpotResult(obliged, tuple(refused), cleared), told
+    several = {each.name for each in needs if rules.balanced or each.shares}
+    linked = linked_orders([each for each in cleared.awards if each.need in several], needs)
+    return SpotResult(obliged, tuple(refused), cleared, tuple(linked)), told
 
 
 def _activation(day: FlexDay, state: DayState, rules: ActivationRules) -> _Outcome:
@@ -343,7 +400,9 @@ def _measurement(day: FlexDay, state: DayState, rules: MeasurementRules) -> _Out
 
 def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outcome:
     """Pay contracts, activations by delivery or as sold, and penalties for what was withheld."""
-    found = settle_day(state.account, day.metering, day.start_of)
+    awards, parts = through_market(state.sold.awards, state.needs, day.market)
+    account = replace(state.account, awards=awards)
+    found = settle_day(account, day.metering, day.start_of, parts)
     activated = {
         name: tuple(
             sum(
@@ -367,6 +426,7 @@ def _monitoring(day: FlexDay, state: DayState, rules: MonitoringRules) -> _Outco
 
 _RUNNERS: Mapping[type[Phase], Callable[..., _Outcome]] = {
     QualificationRules: _qualification,
+    AnnouncementRules: _announcement,
     ForecastRules: _forecast,
     ForwardRules: _forward,
     SpotRules: _spot,

@@ -23,6 +23,7 @@ class Unused(StrEnum):
     USED_UP = "used_up"
     RUN_TIME = "run_time"
     NETWORK = "network"
+    CEILING = "ceiling"
     COSTLIER = "costlier"
     LATE = "late"
     INDIVISIBLE = "indivisible"
@@ -47,7 +48,10 @@ def may_serve(
         interval in offer.intervals
         and need.wanted_w(interval) > 0
         and may_buy(rules, supply, offer, need)
-        and effect(need, supply.resources[offer.resource], offer.direction, supply.grid) > 0.0
+        and any(
+            effect(need, supply.resources[each.resource], each.direction, supply.grid) > 0.0
+            for each in supply.parts(offer)
+        )
     )
 
 
@@ -76,7 +80,12 @@ def why_left(
         return Unused.ABOVE_CAP, "its price is above the highest price of each need"
     names = ", ".join(each.name for each in needs)
     lacking_w = max(supply.needed_w(each, interval) for each in needs)
-    highest = _highest_taken(supply, {each.name for each in needs}, interval)
+    rivals = {
+        each.name
+        for each in supply.offers
+        if not rules.balanced or each.direction is offer.direction
+    }
+    highest = _highest_taken(supply, {each.name for each in needs}, rivals, interval)
     if not lacking_w and highest is not None and offer.price_ticks >= highest:
         return Unused.COSTLIER, f"{names} had enough of offers cheaper, or older at its price"
     held = _held_back(rules, supply, offer, interval)
@@ -90,9 +99,9 @@ def why_left(
     return Unused.INDIVISIBLE, f"offers that are taken whole or over time suit {names} better"
 
 
-def _highest_taken(supply: Supply, needs: set[str], interval: int) -> int | None:
-    """Return the highest price of an offer that some needs took in an interval."""
-    prices = {each.name: each.price_ticks for each in supply.offers}
+def _highest_taken(supply: Supply, needs: set[str], rivals: set[str], interval: int) -> int | None:
+    """Return the highest price of a rival that some needs took in an interval."""
+    prices = {each.name: each.price_ticks for each in supply.offers if each.name in rivals}
     taken = [
         prices[each.offer]
         for each in supply.sold.at[interval]
@@ -106,6 +115,12 @@ def _held_back(
 ) -> tuple[Unused, str] | None:
     """Return what of the resource or the network keeps an offer from being taken, if anything."""
     resource, sold = supply.resources[offer.resource], supply.sold
+    if resource.members:
+        found = [_held_back(rules, supply, each, interval) for each in supply.parts(offer)]
+        told = [each for each in found if each is not None]
+        if len(told) < len(found):
+            return None
+        return next((each for each in told if each[0] is not Unused.USED_UP), told[0])
     able_w = resource.able_w(offer.direction)
     able_w = min(able_w, supply.able_w.get((resource.name, interval), able_w))
     taken_w = sold.of_resource.get((resource.name, offer.direction, interval), 0)
@@ -130,6 +145,10 @@ def _held_back(
         if length > longest:
             detail = f"{resource.name} would run for {length:,} s, it can {longest:,} s"
             return Unused.RUN_TIME, detail
+    lot_w = supply.products[offer.product].lot_w
+    for each in supply.ceilings:
+        if each.left_w(offer.resource, offer.direction, interval, sold) < lot_w:
+            return Unused.CEILING, each.detail
     if rules.within_network and supply.grid is not None:
         network = supply.grid.network
         flows = supply.flows_w(interval)

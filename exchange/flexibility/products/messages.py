@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from doe_allocation.coordination.messages import Message, rounded
 from exchange.flexibility.products.payments import Payment
+from exchange.flexibility.products.rules.ceilings import Ceiling
 from exchange.flexibility.products.session_market import Supply
 from exchange.flexibility.products.sessions import Grid
 from exchange.flexibility.products.vocabulary import (
@@ -68,6 +69,47 @@ def requests(market: str, needs: Iterable[Need]) -> list[Message]:
             },
         )
         for need in needs
+    ]
+
+
+def announcements(market: str, providers: Iterable[str], needs: Sequence[Need]) -> list[Message]:
+    """Return each need as the market tells it to each provider, without its highest prices."""
+    return [
+        Message(
+            market,
+            provider,
+            "announcement",
+            {
+                "need": need.name,
+                "product": need.product,
+                "where": need.relief.branch if need.relief else need.zone,
+                "direction": need.direction.value if need.direction else None,
+                "first": need.intervals[0],
+                "quantity_w": list(need.quantity_w),
+            },
+        )
+        for need in needs
+        for provider in providers
+    ]
+
+
+def ceilings(market: str, stated: Iterable[Ceiling], intervals: Sequence[int]) -> list[Message]:
+    """Return each ceiling of some intervals as its operator tells it."""
+    return [
+        Message(
+            each.operator,
+            market,
+            "ceiling",
+            {
+                "resources": sorted(each.resources),
+                "direction": each.direction.value,
+                "first": each.intervals[0],
+                "count": len(each.intervals),
+                "most_w": each.most_w,
+            },
+        )
+        for each in stated
+        if set(each.intervals) & set(intervals)
     ]
 
 
@@ -162,6 +204,7 @@ def orders(market: str, awards: Iterable[Award]) -> list[Message]:
             "FlexOrder",
             {
                 "offer": each.offer,
+                "resource": each.resource,
                 "interval": each.interval,
                 "quantity_w": each.quantity_w,
                 "price_ticks": each.price_ticks,

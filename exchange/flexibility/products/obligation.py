@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.products.vocabulary import FlexContract, Resource, SpotOffer
 
 
@@ -58,7 +59,8 @@ def oblige(
     resources
         By name.
     able_w
-        What a resource can do in an interval, where that is less than usual.
+        What a resource can do in an interval, where that is less than usual; of an aggregate its
+        members count.
     intervals
         Those of the session.
     """
@@ -69,15 +71,14 @@ def oblige(
         if not contract.obliged:
             continue
         resource = resources[contract.resource]
-        usual_w = resource.able_w(contract.direction)
         for t in contract.intervals:
             if t not in intervals:
                 continue
             key = contract.resource, contract.direction, t
             before_w = promised.get(key, 0)
             promised[key] = before_w + contract.quantity_w
-            able = max(min(usual_w, able_w.get((contract.resource, t), usual_w)) - before_w, 0)
-            due_w = min(contract.quantity_w, able)
+            able = _able_w(resource, resources, able_w, contract.direction, t) - before_w
+            due_w = min(contract.quantity_w, max(able, 0))
             if due_w < contract.quantity_w:
                 withheld.append(_withheld(contract, t, contract.quantity_w - due_w))
             made_w = sum(each.quantity_w for each in offers if _fulfils(each, contract, t))
@@ -85,6 +86,21 @@ def oblige(
             if missing_w:
                 inserted.append(_inserted(contract, t, missing_w, len(inserted)))
     return Obliged(tuple(inserted), tuple(withheld))
+
+
+def _able_w(
+    resource: Resource,
+    resources: Mapping[str, Resource],
+    able_w: Mapping[tuple[str, int], int],
+    direction: FlexDirection,
+    interval: int,
+) -> int:
+    """Return what a resource is able to in an interval, an aggregate by its members."""
+    usual_w = resource.able_w(direction)
+    if resource.members:
+        own = [resources[each] for each in resource.members]
+        usual_w = sum(_able_w(each, resources, able_w, direction, interval) for each in own)
+    return min(usual_w, able_w.get((resource.name, interval), usual_w))
 
 
 def _fulfils(offer: SpotOffer, contract: FlexContract, interval: int) -> bool:

@@ -21,6 +21,8 @@ class Cause(StrEnum):
     NOT_DELIVERED = "not_delivered"
     SHORT_DELIVERY = "short_delivery"
     LOST_AVAILABILITY = "lost_availability"
+    SHARE = "share"
+    """A party's part of a need that several parties pay."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Disqualification(StrEnum):
     SIZE = "size"
     ACTIVATION_TIME = "activation_time"
     RUN_TIME = "run_time"
+    NETWORK = "network"
 
 
 def qualify(resource: Resource, product: FlexProduct) -> tuple[Refusal, ...]:
@@ -34,7 +35,8 @@ def _reasons(resource: Resource, product: FlexProduct) -> Iterator[tuple[Disqual
         yield Disqualification.NOT_REGISTERED, "it is not registered at the market"
     if product.zones and resource.zone not in product.zones:
         zones = ", ".join(product.zones)
-        detail = f"it is in zone {resource.zone}, {product.name} is traded in {zones}"
+        where = resource.place or f"in zone {resource.zone}"
+        detail = f"it is {where}, {product.name} is traded in {zones}"
         yield Disqualification.LOCATION, detail
     largest_w = max(resource.able_w(direction) for direction in product.directions)
     ways = " or ".join(direction.value for direction in product.directions)
@@ -49,6 +51,9 @@ def _reasons(resource: Resource, product: FlexProduct) -> Iterator[tuple[Disqual
     if resource.max_duration_s is not None and resource.max_duration_s < product.min_duration_s:
         detail = f"it runs for {resource.max_duration_s:,} s at most, a call lasts "
         yield Disqualification.RUN_TIME, f"{detail}{product.min_duration_s:,} s at least"
+    if resource.max_duration_s is not None and resource.max_duration_s < product.run_time_s:
+        detail = f"it runs for {resource.max_duration_s:,} s at most, {product.name} asks for "
+        yield Disqualification.RUN_TIME, f"{detail}{product.run_time_s:,} s"
     if product.max_duration_s is not None and resource.min_duration_s > product.max_duration_s:
         detail = f"it runs for {resource.min_duration_s:,} s at least, a call lasts "
         yield Disqualification.RUN_TIME, f"{detail}{product.max_duration_s:,} s at most"
@@ -76,14 +81,17 @@ def competition(
     """Return the competition for each zone and direction in which the product is needed.
 
     Needs of one zone, direction and interval add up within a session; here the largest single
-    need counts, because a forward need and a spot need may stand for the same watts.
+    need counts, because a forward need and a spot need may stand for the same watts.  Members of an
+    aggregate take part through it.
     """
     largest: dict[tuple[str | None, FlexDirection], int] = {}
     for need in needs:
         if need.product == product.name and need.direction is not None:
             key = need.zone, need.direction
             largest[key] = max(largest.get(key, 0), *need.quantity_w)
-    qualified = [each for each in resources if not qualify(each, product)]
+    within = {name for each in resources for name in each.members}
+    alone = [each for each in resources if each.name not in within]
+    qualified = [each for each in alone if not qualify(each, product)]
     found = []
     for (zone, direction), needed_w in largest.items():
         own = [

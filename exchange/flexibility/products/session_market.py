@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from doe_allocation.procurement.choices import FlexDirection
 from exchange.clearing.highs import INFINITY
 from exchange.flexibility.products.acceptance import Bid, Choice, Limit, Market, Pair, Want
+from exchange.flexibility.products.rules.ceilings import Ceiling, ceiling_limits
 from exchange.flexibility.products.sessions import Grid, Sold, SpotRules, effect
 from exchange.flexibility.products.vocabulary import (
     FlexContract,
@@ -22,6 +23,7 @@ from exchange.flexibility.products.vocabulary import (
 from security_check.arrays import FloatArray
 
 _ROUNDING_W = 1e-3
+_MEMBERS = 1_000_000  # above the members of an aggregate
 _NO_EFFECT = 1e-6  # of a watt on a branch: it serves no need
 
 
@@ -43,6 +45,8 @@ class Supply:
         What was sold before.
     grid
         The network; ``None`` without one.
+    ceilings
+        What groups of resources may change together.
     """
 
     interval_s: int
@@ -54,9 +58,15 @@ class Supply:
     able_w: Mapping[tuple[str, int], int]
     sold: Sold
     grid: Grid | None
+    ceilings: Sequence[Ceiling] = ()
 
     def free_w(self, resource: str, direction: FlexDirection, interval: int) -> int:
-        """Return what a resource can still do; nothing where it goes the other way."""
+        """Return what a resource can still do; nothing where it goes the other way.
+
+        Of an aggregate it is what its members can still do together.
+        """
+        if members := self.resources[resource].members:
+            return sum(self.free_w(each, direction, interval) for each in members)
         able_w = self.resources[resource].able_w(direction)
         able_w = min(able_w, self.able_w.get((resource, interval), able_w))
         if self.sold.of_resource.get((resource, _other(direction), interval), 0):
@@ -88,6 +98,15 @@ class Supply:
             now = way * (float(self.flows_w(interval)[k]) - limit)
             left = max(left, min(now - max(first - wanted_w, 0.0), wanted_w))
         return max(int(np.ceil(left - _ROUNDING_W)), 0)
+
+    def parts(self, offer: SpotOffer) -> list[SpotOffer]:
+        """Return an aggregate's offer as one of each member; another as it is."""
+        members = self.resources[offer.resource].members
+        return [replace(offer, resource=each) for each in members] if members else [offer]
+
+    def of_aggregates(self) -> set[str]:
+        """Return the names of aggregates' offers."""
+        return {each.name for each in self.offers if self.resources[each.resource].members}
 
     def most_w(self, offer: SpotOffer, interval: int) -> int:
         """Return what may be taken of an offer in an interval."""
@@ -123,11 +142,12 @@ def session_market(
     """Return the market of some intervals of a session."""
     allowed = set(intervals)
     bids = [
-        (offer, t)
+        (part, t)
         for offer in offers
         if not offer.block or all(t in allowed and supply.most_w(offer, t) for t in offer.intervals)
         for t in offer.intervals
-        if t in allowed and supply.most_w(offer, t) > 0
+        for part in supply.parts(offer)
+        if t in allowed and supply.most_w(part, t) > 0
     ]
     wants = [(need, t) for need in supply.needs for t in intervals if supply.needed_w(need, t) > 0]
     at: dict[int, list[int]] = defaultdict(list)
@@ -140,24 +160,31 @@ def session_market(
         if (pair := _pair(rules, supply, b, offer, n, wants[n][0])) is not None
     ]
     choices, chosen = _choices(supply, bids)
-    limits = [*_resource_limits(supply, bids)]
+    limits = [*_resource_limits(supply, bids), *_aggregate_limits(supply, bids)]
+    keys = [(offer.resource, offer.direction, t) for offer, t in bids]
+    limits += ceiling_limits(supply.ceilings, keys, supply.sold)
     if rules.within_network and supply.grid is not None:
         limits += _branch_limits(supply, supply.grid, bids, wants)
     market = Market(
-        [_bid(supply, offer, t) for offer, t in bids],
+        _bids(supply, bids),
         [Want(supply.needed_w(need, t), need.cap_ticks, rules.balanced) for need, t in wants],
         pairs,
         limits,
-        list(_blocks(bids)),
+        list(_blocks(supply, bids)),
         choices,
         chosen,
     )
     return SessionMarket(market, tuple(bids), tuple(wants))
 
 
-def _bid(supply: Supply, offer: SpotOffer, interval: int) -> Bid:
-    lot_w = supply.products[offer.product].lot_w
-    return Bid(supply.most_w(offer, interval), lot_w, offer.order)
+def _bids(supply: Supply, bids: Sequence[tuple[SpotOffer, int]]) -> list[Bid]:
+    """Return the bids; of equal members of an aggregate the first one comes first."""
+    found, members = [], defaultdict[tuple[str, int], int](int)
+    for offer, t in bids:
+        order = offer.order * _MEMBERS + members[offer.name, t]
+        members[offer.name, t] += 1
+        found.append(Bid(supply.most_w(offer, t), supply.products[offer.product].lot_w, order))
+    return found
 
 
 def _pair(
@@ -173,12 +200,32 @@ def _pair(
     return Pair(b, n, offer.price_ticks, each, int(offer.direction.sign)) if fits else None
 
 
-def _blocks(bids: Sequence[tuple[SpotOffer, int]]) -> Iterator[tuple[int, ...]]:
+def _blocks(supply: Supply, bids: Sequence[tuple[SpotOffer, int]]) -> Iterator[tuple[int, ...]]:
     groups: dict[str, list[int]] = defaultdict(list)
+    aggregates = supply.of_aggregates()
     for b, (offer, _) in enumerate(bids):
-        if offer.block:
+        if offer.block and offer.name not in aggregates:
             groups[offer.name].append(b)
     yield from (tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _aggregate_limits(supply: Supply, bids: Sequence[tuple[SpotOffer, int]]) -> Iterator[Limit]:
+    """Yield what joins the bids of an aggregate's members: its quantity, and its block."""
+    groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    quantity_w: dict[tuple[str, int], int] = {}
+    blocks, aggregates = set(), supply.of_aggregates()
+    for b, (offer, t) in enumerate(bids):
+        if offer.name in aggregates:
+            groups[offer.name][t].append(b)
+            quantity_w[offer.name, t] = supply.sold.left_w(offer, t)
+            blocks |= {offer.name} if offer.block else set()
+    for name, by_time in groups.items():
+        for t, group in by_time.items():
+            yield Limit(dict.fromkeys(group, 1.0), -INFINITY, float(quantity_w[name, t]))
+        if name in blocks:
+            first, *others = by_time.values()
+            for group in others:
+                yield Limit(dict.fromkeys(first, -1.0) | dict.fromkeys(group, 1.0), 0.0, 0.0)
 
 
 def _resource_limits(supply: Supply, bids: Sequence[tuple[SpotOffer, int]]) -> Iterator[Limit]:
@@ -201,10 +248,14 @@ def _choices(
     choices: list[Choice] = []
     chosen: list[tuple[tuple[int, ...], int]] = []
     active: dict[tuple[str, FlexDirection, int], list[int]] = defaultdict(list)
+    least: dict[tuple[str, int], list[int]] = defaultdict(list)
+    least_w: dict[str, int] = {}
     for b, (offer, t) in enumerate(bids):
         active[offer.resource, offer.direction, t].append(b)
         if offer.minimum_w and not supply.sold.of_offer.get((offer.name, t), 0):
-            choices.append(Choice((b,), offer.minimum_w))
+            least[offer.name, t].append(b)
+            least_w[offer.name] = offer.minimum_w
+    choices += [Choice(tuple(group), least_w[name]) for (name, _), group in least.items()]
     both = {
         (name, t)
         for name, _, t in active

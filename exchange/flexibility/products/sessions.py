@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -45,6 +46,10 @@ class SpotRules:
         Whether each need takes as many watts up as down.
     one_by_one
         Whether offers are cleared as they arrive, or all together at the end.
+    at
+        When it clears; ``None`` where offers have no times.
+    rest_s
+        For how long an offer must have been in the book.
     """
 
     name: str
@@ -57,6 +62,8 @@ class SpotRules:
     release: bool = False
     balanced: bool = False
     one_by_one: bool = False
+    at: datetime | None = None
+    rest_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def _clear_once(
 ) -> list[Award]:
     session = session_market(rules, supply, offers, intervals)
     watts = accept(session.market, rules.goal)
-    awards, served = [], []
+    awards, served, aggregates = [], [], supply.of_aggregates()
     for pair, quantity_w in zip(session.market.pairs, watts, strict=True):
         if not quantity_w:
             continue
@@ -122,6 +122,8 @@ def _clear_once(
         need, _ = session.wants[pair.want]
         resource = supply.resources[offer.resource]
         because = _because(session, pair.want, pair.bid, pair.effect)
+        if offer.name in aggregates:
+            because = f"{offer.resource}, {because}"
         awards.append(
             Award(
                 rules.name,

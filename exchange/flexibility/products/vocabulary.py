@@ -8,6 +8,7 @@ everywhere in the exchange.  Intervals are numbered from 0 and given as ranges.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from doe_allocation.procurement.choices import FlexDirection
@@ -70,6 +71,10 @@ class Resource:
         Where it is in the day's network; ``None`` without one.
     registered
         Whether it is enrolled at the market.
+    members
+        Names of the resources that it consists of; empty of what is no aggregate.
+    place
+        Where it is, in words, if it is in no zone.
     """
 
     name: str
@@ -82,6 +87,8 @@ class Resource:
     max_duration_s: int | None = None
     bus: str | None = None
     registered: bool = True
+    members: tuple[str, ...] = ()
+    place: str = ""
 
     def able_w(self, direction: FlexDirection) -> int:
         """Return by how much it can change its power in a direction, in watts."""
@@ -112,6 +119,8 @@ class FlexProduct:
         Whether being available, and being activated, has a price.
     max_availability_ticks, max_utilisation_ticks
         Highest prices of offers; ``None`` for no bound.
+    run_time_s
+        For how long a resource must be able to run, whatever the length of a call.
     """
 
     name: str
@@ -127,6 +136,7 @@ class FlexProduct:
     utilisation: bool = True
     max_availability_ticks: int | None = None
     max_utilisation_ticks: int | None = None
+    run_time_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,8 @@ class Need:
         Number of intervals in which a contract is expected to be activated.
     sessions
         Names of the sessions that take it; empty for all spot sessions.
+    shares
+        Parties that pay for it, each with its weight; empty where the buyer pays.
     """
 
     name: str
@@ -181,6 +193,7 @@ class Need:
     availability_cap_ticks: int | None = None
     expected: int = 0
     sessions: tuple[str, ...] = ()
+    shares: tuple[tuple[str, int], ...] = ()
 
     def wanted_w(self, interval: int) -> int:
         """Return the quantity in an interval, 0 outside its own."""
@@ -227,6 +240,8 @@ class SpotOffer:
         Name of the contract that it fulfils, if it was put in for one.
     sessions
         Names of the sessions that it is made in; empty for all.
+    arrives, good_until
+        From when it is in the book, and until when; ``None`` for always.
     """
 
     name: str
@@ -241,6 +256,8 @@ class SpotOffer:
     block: bool = False
     contract: str | None = None
     sessions: tuple[str, ...] = ()
+    arrives: datetime | None = None
+    good_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

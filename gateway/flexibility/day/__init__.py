@@ -5,6 +5,7 @@
 ``units``             times and prices of the file as intervals and ticks
 ``faults``            what is wrong with a file beyond the types of its keys
 ``offer_faults``      the same of its offers and contracts
+``rules``             what platforms add: places, aggregates, limits of operators, times of orders
 ``case``              from a file to the day, or all of its faults
 ``delivery_case``     from a file to its meters and terms of delivery, or their faults
 ``meter_table``       metered power from a table over time

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from exchange.flexibility.products.day import (
 )
 from exchange.flexibility.products.forward import ForwardRules
 from exchange.flexibility.products.network_needs import ForecastRules
+from exchange.flexibility.products.rules.announcement import AnnouncementRules
 from exchange.flexibility.products.sessions import Grid, SpotRules
 from exchange.flexibility.products.vocabulary import (
     FlexContract,
@@ -34,8 +36,14 @@ from exchange.flexibility.products.vocabulary import (
 from gateway.flexibility.day.delivery_case import metering_of
 from gateway.flexibility.day.delivery_faults import delivery_faults
 from gateway.flexibility.day.faults import day_faults
+from gateway.flexibility.day.rules.aggregates import aggregate_faults, aggregate_of
+from gateway.flexibility.day.rules.operator_limits import ceilings_of, read_outputs
+from gateway.flexibility.day.rules.order_faults import order_faults
+from gateway.flexibility.day.rules.places import located, place_faults
 from gateway.flexibility.day.schema import (
     ActivationPhase,
+    AnnouncementPhase,
+    DayArea,
     DayContract,
     DayForwardOffer,
     DayNeed,
@@ -83,12 +91,16 @@ class DayCase:
         Its intervals and tick.
     day
         The day.
+    areas, positions
+        Polygons of zones, and positions of resources by name: longitude, latitude.
     """
 
     source: str
     description: str
     units: Units
     day: FlexDay
+    areas: tuple[DayArea, ...] = ()
+    positions: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def day_path(name: str) -> Path:
@@ -116,9 +128,8 @@ def load_day(path: Path) -> DayCase:
     """
     source = shown_name(path)
     if path.suffix == ".json":
-        return day_of(
-            parsed_json(FlexibilityDayFile, read_bytes(path), source), source, path.parent
-        )
+        content = parsed_json(FlexibilityDayFile, read_bytes(path), source)
+        return day_of(content, source, path.parent)
     try:
         content = FlexibilityDayFile.model_validate(read_toml(path))
     except ValidationError as error:
@@ -127,9 +138,7 @@ def load_day(path: Path) -> DayCase:
 
 
 def day_of(content: FlexibilityDayFile, source: str, folder: Path) -> DayCase:
-    """Return the day of a file's content; ``source`` names it in messages.
-
-    ``folder`` is that of the file.
+    """Return the day of a file's content; ``source`` names it, files it names are in ``folder``.
 
     Raises
     ------
@@ -145,23 +154,34 @@ def day_of(content: FlexibilityDayFile, source: str, folder: Path) -> DayCase:
             network = rated_network(given.buses, given.slack_bus, given.branches)
         except NetworkFaults as found:
             faults += [Fault(f"network.{each.element}", each.detail) for each in found.faults]
-    builder = _Builder(content, units, faults)
-    day = builder.day(network, metering_of(content, units, folder, faults))
-    faults += day_faults(content, units)
+    faults += place_faults(content)
+    content, places = located(content)
+    builder = _Builder(content, units, faults, places)
+    day = builder.day(network, metering_of(content, units, folder, faults), folder)
+    faults += [*day_faults(content, units), *aggregate_faults(content), *order_faults(content)]
     if not faults:
         faults += delivery_faults(day)
     if faults:
         raise InputFaults(source, dict.fromkeys(faults))
-    return DayCase(source, content.description, units, day)
+    positions = {e.name: e.position for e in content.resources if e.position is not None}
+    return DayCase(source, content.description, units, day, tuple(content.areas), positions)
 
 
 class _Builder:
     """Builds the parts of a day; prices and times with faults become 0 and the whole day."""
 
-    def __init__(self, content: FlexibilityDayFile, units: Units, faults: list[Fault]) -> None:
-        self.content, self.units, self.faults = content, units, faults
+    def __init__(
+        self,
+        content: FlexibilityDayFile,
+        units: Units,
+        faults: list[Fault],
+        places: Mapping[str, str],
+    ) -> None:
+        self.content, self.units, self.faults, self.places = content, units, faults, places
 
-    def day(self, network: LinearNetwork | None, metering: Metering | None) -> FlexDay:
+    def day(
+        self, network: LinearNetwork | None, metering: Metering | None, folder: Path
+    ) -> FlexDay:
         content, units = self.content, self.units
         able_w = {
             (each.resource, t): each.able_w
@@ -177,7 +197,7 @@ class _Builder:
             count=units.count,
             parties={each.name: Party(each.name, each.role) for each in content.parties},
             products={each.name: self._product(each) for each in content.products},
-            resources={each.name: _resource(each) for each in content.resources},
+            resources=self._resources(),
             contracts={each.name: each for each in contracts},
             needs=tuple(self._need(each) for each in content.needs),
             forward_offers=tuple(self._forward_offer(each, k) for k, each in firm),
@@ -186,7 +206,19 @@ class _Builder:
             grid=None if network is None else self._grid(content.network, network),
             phases=tuple(self._phase(each) for each in content.phases),
             metering=metering,
+            ceilings=tuple(
+                ceiling
+                for each in content.operator_outputs
+                for ceiling in ceilings_of(
+                    content, units, each, read_outputs(each, folder), self.faults
+                )
+            ),
         )
+
+    def _resources(self) -> dict[str, Resource]:
+        content = self.content
+        own = {each.name: _resource(each, self.places) for each in content.resources}
+        return own | {each.name: aggregate_of(each, content) for each in content.aggregates}
 
     def _product(self, each: DayProduct) -> FlexProduct:
         place, most, highest = f"products.{each.name}", None, None
@@ -208,6 +240,7 @@ class _Builder:
             "utilisation" in each.priced,
             most,
             highest,
+            each.run_time_s,
         )
 
     def _need(self, each: DayNeed) -> Need:
@@ -228,6 +261,7 @@ class _Builder:
             None if cap is None else self.units.per_kw(place, cap, faults),
             each.expected_intervals,
             tuple(each.sessions),
+            tuple(each.shares.items()),
         )
 
     def _forward_offer(self, each: DayForwardOffer, order: int) -> ForwardOffer:
@@ -259,11 +293,14 @@ class _Builder:
             order,
             each.block,
             sessions=tuple(each.sessions),
+            arrives=each.arrives,
+            good_until=each.good_until,
         )
 
     def _contract(self, each: DayContract) -> FlexContract:
         place = f"contracts.{each.name}"
         providers = {own.name: own.provider for own in self.content.resources}
+        providers |= {own.name: own.provider for own in self.content.aggregates}
         return FlexContract(
             each.name,
             each.resource,
@@ -292,6 +329,8 @@ class _Builder:
         place, faults = f"phases.{each.name}", self.faults
         if isinstance(each, QualificationPhase):
             return QualificationRules(each.name)
+        if isinstance(each, AnnouncementPhase):
+            return AnnouncementRules(each.name, tuple(each.sessions), each.at)
         if isinstance(each, SettlementPhase):
             return SettlementRules(each.name)
         if isinstance(each, MeasurementPhase):
@@ -318,14 +357,16 @@ class _Builder:
             each.release,
             each.balanced,
             each.one_by_one,
+            each.at,
+            each.rest_s,
         )
 
 
-def _resource(each: DayResource) -> Resource:
+def _resource(each: DayResource, places: Mapping[str, str]) -> Resource:
     return Resource(
         each.name,
         each.provider,
-        each.zone,
+        each.zone or "",
         each.up_w,
         each.down_w,
         each.activation_s,
@@ -333,6 +374,7 @@ def _resource(each: DayResource) -> Resource:
         each.max_duration_s,
         each.bus,
         each.registered,
+        place=places.get(each.name, ""),
     )
 
 

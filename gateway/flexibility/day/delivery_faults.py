@@ -35,7 +35,18 @@ def delivery_faults(day: FlexDay) -> Iterator[Fault]:
         if _common(one.intervals or whole, other.intervals or whole):
             yield Fault(f"phases.{other.name}", f"{one.name} orders some of its intervals, too")
     if given and day.metering is not None:
+        yield from _shared_needs(day)
         yield from _resources(day, given)
+
+
+def _shared_needs(day: FlexDay) -> Iterator[Fault]:
+    for need in day.needs:
+        if need.shares and day.metering is not None and need.product in day.metering.terms:
+            detail = (
+                f"{len(need.shares)} parties share it, so it is settled as it was sold, but its "
+                f"product {need.product} is measured"
+            )
+            yield Fault(f"needs.{need.name}", detail)
 
 
 def _common(one: range, other: range) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
 from gateway.flexibility.day.offer_faults import offer_faults
+from gateway.flexibility.day.rules.aggregates import with_aggregates
 from gateway.flexibility.day.schema import (
     DayNeed,
     FlexibilityDayFile,
@@ -29,7 +30,7 @@ def day_faults(content: FlexibilityDayFile, units: Units) -> Iterator[Fault]:
     yield from _network(content)
     for need in content.needs:
         yield from _need(content, units, need)
-    yield from offer_faults(content, units)
+    yield from offer_faults(with_aggregates(content), units)
     yield from _phases(content)
 
 
@@ -81,7 +82,12 @@ def _resources(content: FlexibilityDayFile) -> Iterator[Fault]:
     for each in content.resources:
         place = f"resources.{each.name}"
         yield from _unknown(place, "provider", each.provider, providers)
-        yield from _unknown(place, "zone", each.zone, content.zones)
+        if each.zone:
+            yield from _unknown(place, "zone", each.zone, content.zones)
+        expected = each.expected_w
+        if not isinstance(expected, int) and len(expected) != content.intervals:
+            detail = f"expected_w has {len(expected)} values, the day {content.intervals} intervals"
+            yield Fault(place, detail)
         if not each.up_w and not each.down_w:
             yield Fault(place, "it can go neither up nor down")
         if each.max_duration_s is not None and each.max_duration_s < each.min_duration_s:

@@ -162,6 +162,32 @@ class DayFlow(Record):
     overloaded: bool
 
 
+class AnnouncedRecord(Record):
+    """A need that was told to all providers, and the resources that could serve it."""
+
+    need: str
+    buyer: str
+    product: str
+    zone: str | None
+    branch: str | None
+    direction: str | None
+    start: Time
+    end: Time
+    quantity_w: list[int]
+    qualified: list[str]
+
+
+class LinkedRecord(Record):
+    """All that was bought and sold for a need in an interval, and who pays what of it."""
+
+    need: str
+    interval: Time
+    upward_w: int
+    downward_w: int
+    amount_eur: str
+    shares_eur: dict[str, str]
+
+
 class PaymentRecord(Record):
     """One party pays another."""
 
@@ -182,6 +208,16 @@ class QualificationResult(Record):
     name: str
     resources: list[QualificationRecord]
     competition: list[CompetitionRecord]
+    told: list[ToldRecord]
+
+
+class AnnouncementResult(Record):
+    """Needs that were told to all providers."""
+
+    type: Literal["announcement"]
+    name: str
+    at: Time | None
+    needs: list[AnnouncedRecord]
     told: list[ToldRecord]
 
 
@@ -215,6 +251,7 @@ class SpotSessionResult(Record):
     withheld: list[WithheldRecord]
     refused: list[DayReason]
     awards: list[DayAward]
+    linked: list[LinkedRecord]
     cost_eur: str
     shortfalls: list[DayShortfall]
     left_over: list[LeftOverRecord]
@@ -236,6 +273,7 @@ class SettlementResult(Record):
 
 PhaseResult = Annotated[
     QualificationResult
+    | AnnouncementResult
     | ForecastResult
     | ForwardResult
     | SpotSessionResult

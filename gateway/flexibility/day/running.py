@@ -10,6 +10,7 @@ from exchange.flexibility.measurement.orders import Activated
 from exchange.flexibility.products.day import (
     FlexDay,
     Forecast,
+    Phase,
     PhaseReport,
     Qualified,
     Settled,
@@ -18,6 +19,8 @@ from exchange.flexibility.products.day import (
 )
 from exchange.flexibility.products.forward import Contracted
 from exchange.flexibility.products.obligation import Obliged
+from exchange.flexibility.products.rules.announcement import Announced, AnnouncementRules
+from exchange.flexibility.products.rules.sharing import LinkedOrder
 from exchange.flexibility.products.spot import BranchFlow
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusal
 from exchange.flexibility.settlement.baselines import BaselineError
@@ -25,6 +28,8 @@ from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
 from gateway.flexibility.day.delivery_running import delivery_result
 from gateway.flexibility.day.result import (
+    AnnouncedRecord,
+    AnnouncementResult,
     CompetitionRecord,
     DayAward,
     DayContractRecord,
@@ -37,6 +42,7 @@ from gateway.flexibility.day.result import (
     ForwardResult,
     InsertedRecord,
     LeftOverRecord,
+    LinkedRecord,
     PaymentRecord,
     PhaseResult,
     PlaceRecord,
@@ -83,6 +89,8 @@ def _phase(day: FlexDay, units: Units, report: PhaseReport) -> PhaseResult:
     ]
     if isinstance(result, Qualified):
         return _qualification(name, result, said)
+    if isinstance(result, Announced):
+        return _announcement(units, report.phase, result, said)
     if isinstance(result, Forecast):
         return _forecast(name, units, result, said)
     if isinstance(result, Contracted):
@@ -127,6 +135,39 @@ def _qualification(name: str, result: Qualified, said: list[ToldRecord]) -> Qual
             for each in result.competition
         ],
         told=said,
+    )
+
+
+def _announcement(
+    units: Units, phase: Phase, result: Announced, said: list[ToldRecord]
+) -> AnnouncementResult:
+    return AnnouncementResult(
+        type="announcement",
+        name=phase.name,
+        at=phase.at if isinstance(phase, AnnouncementRules) else None,
+        needs=[
+            AnnouncedRecord.from_fields(
+                each.need,
+                need=each.need.name,
+                branch=None if each.need.relief is None else each.need.relief.branch,
+                direction=None if each.need.direction is None else each.need.direction.value,
+                start=units.start_of(each.need.intervals[0]),
+                end=units.start_of(each.need.intervals[-1] + 1),
+                quantity_w=list(each.need.quantity_w),
+                qualified=list(each.qualified),
+            )
+            for each in result.needs
+        ],
+        told=said,
+    )
+
+
+def _linked(units: Units, each: LinkedOrder) -> LinkedRecord:
+    return LinkedRecord.from_fields(
+        each,
+        interval=units.start_of(each.interval),
+        amount_eur=units.eur(each.amount),
+        shares_eur={party: units.eur(amount) for party, amount in each.parts},
     )
 
 
@@ -212,6 +253,7 @@ def _spot(name: str, units: Units, result: SpotResult, said: list[ToldRecord]) -
         ],
         refused=_reasons(result.refused),
         awards=[_award(units, each) for each in cleared.awards],
+        linked=[_linked(units, each) for each in result.linked],
         cost_eur=units.eur(sum(each.amount for each in cleared.awards)),
         shortfalls=[
             DayShortfall.from_fields(each, interval=units.start_of(each.interval))

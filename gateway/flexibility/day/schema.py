@@ -22,6 +22,12 @@ Positive = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,12})?$")]
 """A price that is not below 0, as a decimal string."""
 
 
+Longitude = Annotated[float, Field(ge=-180.0, le=180.0)]
+Latitude = Annotated[float, Field(ge=-89.0, le=89.0)]
+Position = Annotated[tuple[Longitude, Latitude], Field(strict=False)]
+"""Longitude and latitude in degrees."""
+
+
 class DayWindow(Record):
     """Some intervals; from the first to the end of the day where nothing else is said."""
 
@@ -47,6 +53,7 @@ class DayProduct(Record):
     activation_s: Seconds = 86_400
     min_duration_s: Seconds = 0
     max_duration_s: Seconds | None = None
+    run_time_s: Seconds = 0
     zones: list[Name] = Field(default_factory=list)
     priced: Annotated[list[Literal["availability", "utilisation"]], Field(min_length=1)]
     max_availability_eur_per_kw: Positive | None = None
@@ -59,14 +66,39 @@ class DayResource(Record):
 
     name: Name
     provider: Name
-    zone: Name
+    zone: Name | None = None
+    position: Position | None = None
     bus: Name | None = None
     up_w: Watts = 0
     down_w: Watts = 0
+    expected_w: SignedWatts | Annotated[list[SignedWatts], Field(min_length=1)] = 0
     activation_s: Seconds = 0
     min_duration_s: Seconds = 0
     max_duration_s: Annotated[int, Field(gt=0, le=10**9)] | None = None
     registered: bool = True
+
+
+class DayAggregate(Record):
+    """Resources that are offered together, of one zone or, where it names none, of several."""
+
+    name: Name
+    provider: Name
+    zone: Name | None = None
+    members: Annotated[list[Name], Field(min_length=1)]
+
+
+class DayArea(Record):
+    """A zone on the map: its corners in their order."""
+
+    zone: Name
+    polygon: Annotated[list[Position], Field(min_length=3)]
+
+
+class DayOperatorOutputs(Record):
+    """A file of ``outputs`` whose traffic light and topological matrix bind."""
+
+    operator: Name
+    file: Name
 
 
 class DayOutage(DayWindow):
@@ -90,6 +122,7 @@ class DayNeed(DayWindow):
     cap_eur_per_kwh: Positive
     availability_cap_eur_per_kw: Positive | None = None
     expected_intervals: Annotated[int, Field(ge=0, le=100_000)] = 0
+    shares: dict[Name, Annotated[int, Field(ge=1, le=10**6)]] = Field(default_factory=dict)
     sessions: list[Name] = Field(default_factory=list)
 
 
@@ -117,6 +150,8 @@ class DayOffer(DayOfferBase):
 
     price_eur_per_kwh: Price
     block: bool = False
+    arrives: Time | None = None
+    good_until: Time | None = None
     sessions: list[Name] = Field(default_factory=list)
 
 
@@ -152,6 +187,15 @@ class QualificationPhase(Record):
     name: Name
 
 
+class AnnouncementPhase(Record):
+    """Needs are told to all providers."""
+
+    type: Literal["announcement"]
+    name: Name
+    sessions: list[Name] = Field(default_factory=list)
+    at: Time | None = None
+
+
 class ForecastPhase(Record):
     """Branches beyond their limits become needs of the network's operator."""
 
@@ -184,6 +228,8 @@ class SpotPhase(DayWindow):
     release: bool = False
     balanced: bool = False
     one_by_one: bool = False
+    at: Time | None = None
+    rest_s: Seconds = 0
 
 
 class SettlementPhase(Record):
@@ -218,6 +264,7 @@ class MonitoringPhase(Record):
 
 PhaseEntry = Annotated[
     QualificationPhase
+    | AnnouncementPhase
     | ForecastPhase
     | ForwardPhase
     | SpotPhase
@@ -241,6 +288,9 @@ class FlexibilityDayFile(Record):
     parties: Annotated[list[DayParty], Field(min_length=1)]
     products: Annotated[list[DayProduct], Field(min_length=1)]
     resources: Annotated[list[DayResource], Field(min_length=1)]
+    aggregates: list[DayAggregate] = Field(default_factory=list)
+    areas: list[DayArea] = Field(default_factory=list)
+    operator_outputs: list[DayOperatorOutputs] = Field(default_factory=list)
     outages: list[DayOutage] = Field(default_factory=list)
     contracts: list[DayContract] = Field(default_factory=list)
     needs: list[DayNeed] = Field(default_factory=list)

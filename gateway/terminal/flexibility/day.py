@@ -15,6 +15,7 @@ from gateway.flexibility.day.delivery_result import (
     MonitoringResult,
 )
 from gateway.flexibility.day.result import (
+    AnnouncementResult,
     FlexibilityDayResult,
     ForecastResult,
     ForwardResult,
@@ -43,6 +44,8 @@ def show_flexibility_day(content: FlexibilityDayResult, console: Console) -> Non
 def _show_phase(phase: PhaseResult, console: Console) -> None:
     if isinstance(phase, QualificationResult):
         _show_qualification(phase, console)
+    elif isinstance(phase, AnnouncementResult):
+        _show_announcement(phase, console)
     elif isinstance(phase, ForecastResult):
         _show_forecast(phase, console)
     elif isinstance(phase, ForwardResult):
@@ -87,6 +90,30 @@ def _show_qualification(phase: QualificationResult, console: Console) -> None:
         )
     if phase.competition:
         console.print(table)
+
+
+def _show_announcement(phase: AnnouncementResult, console: Console) -> None:
+    table = new_table("", ["need", "where", "way", "hours", "could serve it"], ["most kW"])
+    for each in phase.needs[:_SHOWN]:
+        where = each.branch or each.zone or "anywhere"
+        hours = f"{_at(each.start)} to {_at(each.end)}"
+        way = (each.direction or "either").removesuffix("ward")
+        names = ", ".join(each.qualified) or "none"
+        cells = (each.need, where, way, hours, names)
+        table.add_row(*(Text(cell) for cell in cells), _kw(max(each.quantity_w)))
+    if not phase.needs:
+        table.add_row(Text("none", style="dim"))
+    console.print(table)
+    print_rest(len(phase.needs), _SHOWN, console)
+
+
+def _show_linked(phase: SpotSessionResult, console: Console) -> None:
+    for each in phase.linked[:_SHOWN]:
+        shares = ", ".join(f"{party} {amount}" for party, amount in each.shares_eur.items())
+        sentence = f"{each.need} at {_at(each.interval)}, {_kw(each.upward_w)} kW up and "
+        sentence += f"{_kw(each.downward_w)} kW down for {each.amount_eur} EUR: {shares}"
+        console.print(f"  linked: {escape(sentence)}", soft_wrap=True)
+    print_rest(len(phase.linked), _SHOWN, console)
 
 
 def _show_forecast(phase: ForecastResult, console: Console) -> None:
@@ -152,6 +179,7 @@ def _show_spot(phase: SpotSessionResult, console: Console) -> None:
         table.add_row(Text("nothing", style="dim"))
     console.print(table)
     print_rest(len(phase.awards), _SHOWN, console)
+    _show_linked(phase, console)
     for lack in phase.shortfalls[:_SHOWN]:
         sentence = f"{lack.need} at {_at(lack.interval)}: {lack.detail}"
         console.print(f"  [bold red]not met:[/] {escape(sentence)}", soft_wrap=True)
