@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from doe_allocation.coordination.messages import Message
+from exchange.flexibility.flex_offers.shift_market import ShiftableOffer, ShiftRules
+from exchange.flexibility.flex_offers.shift_messages import shift_messages
+from exchange.flexibility.flex_offers.shift_phase import Shifted, shift
 from exchange.flexibility.products import messages
 from exchange.flexibility.products.forward import Contracted, ForwardRules, contract
 from exchange.flexibility.products.network_needs import (
@@ -48,7 +51,7 @@ class SettlementRules:
     name: str
 
 
-Phase = QualificationRules | ForecastRules | ForwardRules | SpotRules | SettlementRules
+Phase = QualificationRules | ForecastRules | ForwardRules | SpotRules | ShiftRules | SettlementRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class FlexDay:
         The network; ``None`` without one.
     phases
         In their order.
+    shiftable
+        Time-shiftable offers; the network's injections have their plans in them.
     """
 
     start: datetime
@@ -84,6 +89,7 @@ class FlexDay:
     able_w: Mapping[tuple[str, int], int]
     grid: Grid | None
     phases: tuple[Phase, ...]
+    shiftable: tuple[ShiftableOffer, ...] = ()
 
     @property
     def market(self) -> str:
@@ -133,7 +139,7 @@ class SpotResult:
     cleared: Cleared
 
 
-Result = Qualified | Forecast | Contracted | SpotResult | Settled
+Result = Qualified | Forecast | Contracted | SpotResult | Shifted | Settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,7 @@ class DayState:
     contracts: dict[str, FlexContract]
     sold: Sold = field(default_factory=Sold)
     withheld: dict[tuple[str, int], Withheld] = field(default_factory=dict)
+    shifts: list[Payment] = field(default_factory=list)
 
 
 def run_day(day: FlexDay) -> tuple[PhaseReport, ...]:
@@ -277,9 +284,43 @@ def _spot(day: FlexDay, state: DayState, rules: SpotRules) -> _Outcome:
     return SpotResult(obliged, tuple(refused), cleared), told
 
 
+def _shift(day: FlexDay, state: DayState, rules: ShiftRules) -> _Outcome:
+    needs = [
+        each
+        for each in state.needs
+        if each.relief is not None
+        and (each.product, each.buyer) == (rules.product, rules.buyer)
+        and of_session(each.sessions, rules.name)
+    ]
+    refused: list[Refusal] = []
+    offers = []
+    for offer in day.shiftable:
+        if offer.product == rules.product:
+            reasons = _unqualified(day, offer.resource, offer.product, offer.name)
+            refused += reasons
+            if not reasons:
+                offers.append(offer)
+    seconds = int(day.interval.total_seconds())
+    supply = Supply(
+        seconds, day.resources, day.products, {}, needs, (), day.able_w, state.sold, day.grid
+    )
+    found = shift(rules, supply, offers, day.count)
+    for move in found.moves:
+        state.sold.move(move)
+    for need, t, served_w in found.served_w:
+        state.sold.of_need[need.name, t] += served_w
+    state.shifts += found.payments
+    result = replace(found, refused=(*refused, *found.refused))
+    return result, [
+        *messages.requests(day.market, needs),
+        *shift_messages(day.market, result, day.resources),
+    ]
+
+
 def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outcome:
     """Pay contracts, activations as they were sold, and penalties for what was withheld."""
     found = payments_of(state.contracts.values(), state.sold.awards, state.withheld.values())
+    found += state.shifts
     ledger = booked(found, day.start_of)
     names = dict.fromkeys(name for each in found for name in (each.payer, each.payee))
     balances = {name: ledger.balance(name) for name in names}
@@ -292,7 +333,7 @@ def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outco
             )
             for t in range(day.count)
         )
-        for name in dict.fromkeys(each.resource for each in state.sold.awards)
+        for name in dict.fromkeys(name for name, _, _ in state.sold.of_resource)
     }
     told = messages.settlements(day.market, found)
     return Settled(tuple(found), balances, activated), told
@@ -303,6 +344,7 @@ _RUNNERS: Mapping[type[Phase], Callable[..., _Outcome]] = {
     ForecastRules: _forecast,
     ForwardRules: _forward,
     SpotRules: _spot,
+    ShiftRules: _shift,
     SettlementRules: _settlement,
 }
 """What runs each kind of phase; a new kind has its rules, its function and its line here."""

@@ -18,6 +18,7 @@ class Cause(StrEnum):
     AVAILABILITY = "availability"
     UTILISATION = "utilisation"
     PENALTY = "penalty"
+    SHIFT = "shift"
 
 
 @dataclass(frozen=True, slots=True)

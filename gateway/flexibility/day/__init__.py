@@ -5,6 +5,10 @@
 ``faults``        what is wrong with a file beyond the types of its keys
 ``offer_faults``  the same of its offers and contracts
 ``case``          from a file to the day, or all of its faults
+``shifting``      time-shiftable offers and the phase that calls them
+``shift_faults``  what is wrong with those
+``records``       what results of several phases have
+``shift_result``  the result of the phase that calls time-shiftable offers
 ``result``        the file that ``flexibility-day`` writes
 ``running``       what ``flexibility-day`` computes
 """

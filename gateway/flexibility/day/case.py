@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
+from exchange.flexibility.flex_offers.shift_market import ShiftableOffer
 from exchange.flexibility.products.day import (
     FlexDay,
     Phase,
@@ -43,7 +45,9 @@ from gateway.flexibility.day.schema import (
     PhaseEntry,
     QualificationPhase,
     SettlementPhase,
+    ShiftPhase,
 )
+from gateway.flexibility.day.shifting import plans_w, shift_rules, shiftable_offers
 from gateway.flexibility.day.units import Units, quantities
 from gateway.formats.faults import InputFaults, sentences
 from gateway.formats.input_files import (
@@ -154,6 +158,7 @@ class _Builder:
             for t in units.window(f"outages.{each.resource}", each, self.faults)
         }
         contracts = [self._contract(each) for each in content.contracts]
+        shiftable = shiftable_offers(content, units, self.faults)
         firm = enumerate(content.forward_offers, start=1)
         spot = enumerate(content.offers, start=1)
         return FlexDay(
@@ -168,8 +173,9 @@ class _Builder:
             forward_offers=tuple(self._forward_offer(each, k) for k, each in firm),
             offers=tuple(self._offer(each, k) for k, each in spot),
             able_w=able_w,
-            grid=None if network is None else self._grid(content.network, network),
+            grid=None if network is None else self._grid(content.network, network, shiftable),
             phases=tuple(self._phase(each) for each in content.phases),
+            shiftable=shiftable,
         )
 
     def _product(self, each: DayProduct) -> FlexProduct:
@@ -263,13 +269,19 @@ class _Builder:
             self.units.per_kwh(place, each.penalty_eur_per_kwh, self.faults),
         )
 
-    def _grid(self, given: DayNetwork | None, network: LinearNetwork) -> Grid:
+    def _grid(
+        self,
+        given: DayNetwork | None,
+        network: LinearNetwork,
+        shiftable: Iterable[ShiftableOffer],
+    ) -> Grid:
         injection = {} if given is None else given.injection_w
         table = np.zeros((self.units.count, len(network.buses)))
         for k, bus in enumerate(network.buses):
             own = quantities(injection.get(bus, 0), self.units.count)
             if len(own) == self.units.count:  # anything else is a fault of its own
                 table[:, k] = own
+        table += plans_w(self.content, self.units, network, shiftable)
         return Grid(network, table, "" if given is None else given.operator)
 
     def _phase(self, each: PhaseEntry) -> Phase:
@@ -284,6 +296,8 @@ class _Builder:
         if isinstance(each, ForwardPhase):
             penalty = self.units.per_kwh(place, each.penalty_eur_per_kwh, faults)
             return ForwardRules(each.name, tuple(each.buyers), each.obligation, penalty)
+        if isinstance(each, ShiftPhase):
+            return shift_rules(each, self.units, faults)
         return SpotRules(
             each.name,
             each.goal,

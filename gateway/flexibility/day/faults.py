@@ -12,8 +12,10 @@ from gateway.flexibility.day.schema import (
     FlexibilityDayFile,
     ForecastPhase,
     ForwardPhase,
+    ShiftPhase,
     SpotPhase,
 )
+from gateway.flexibility.day.shift_faults import shift_faults
 from gateway.flexibility.day.units import Units
 from security_check.errors import Fault
 
@@ -30,6 +32,7 @@ def day_faults(content: FlexibilityDayFile, units: Units) -> Iterator[Fault]:
     for need in content.needs:
         yield from _need(content, units, need)
     yield from offer_faults(content, units)
+    yield from shift_faults(content, units)
     yield from _phases(content)
 
 
@@ -42,6 +45,7 @@ def _names(content: FlexibilityDayFile) -> Iterator[Fault]:
         "needs": (each.name for each in content.needs),
         "forward_offers": (each.name for each in content.forward_offers),
         "offers": (each.name for each in content.offers),
+        "shiftable_offers": (each.name for each in content.shiftable_offers),
         "phases": (each.name for each in content.phases),
         "zones": content.zones,
     }
@@ -150,7 +154,8 @@ def _need(content: FlexibilityDayFile, units: Units, need: DayNeed) -> Iterator[
 
 
 def _sessions(content: FlexibilityDayFile, place: str, names: Iterable[str]) -> Iterator[Fault]:
-    known = [each.name for each in content.phases if isinstance(each, ForwardPhase | SpotPhase)]
+    sessions = ForwardPhase | SpotPhase | ShiftPhase
+    known = [each.name for each in content.phases if isinstance(each, sessions)]
     for name in names:
         yield from _unknown(place, "session", name, known)
 

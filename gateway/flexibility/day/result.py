@@ -7,15 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.flexibility.coordination_result import ToldRecord
+from gateway.flexibility.day.records import DayFlow, DayReason, DayShortfall
+from gateway.flexibility.day.shift_result import ShiftResult
 from gateway.formats.records import Finite, Record, Time
-
-
-class DayReason(Record):
-    """Something that is not taken: of whom, a reason of a closed list, and a sentence."""
-
-    name: str
-    reason: str
-    detail: str
 
 
 class QualificationRecord(Record):
@@ -124,17 +118,6 @@ class DayAward(Record):
     because: str
 
 
-class DayShortfall(Record):
-    """Watts that a need lacks in an interval."""
-
-    need: str
-    buyer: str
-    interval: Time
-    wanted_w: int
-    missing_w: int
-    detail: str
-
-
 class LeftOverRecord(Record):
     """What was not taken of an offer, and why; ``left_w`` in each of the intervals."""
 
@@ -143,18 +126,6 @@ class LeftOverRecord(Record):
     detail: str
     intervals: list[Time]
     left_w: list[int]
-
-
-class DayFlow(Record):
-    """A branch that is beyond its limits before a session or after it."""
-
-    branch: str
-    interval: Time
-    flow_min_w: Finite
-    flow_max_w: Finite
-    before_w: Finite
-    after_w: Finite
-    overloaded: bool
 
 
 class PaymentRecord(Record):
@@ -228,7 +199,12 @@ class SettlementResult(Record):
 
 
 PhaseResult = Annotated[
-    QualificationResult | ForecastResult | ForwardResult | SpotSessionResult | SettlementResult,
+    QualificationResult
+    | ForecastResult
+    | ForwardResult
+    | SpotSessionResult
+    | ShiftResult
+    | SettlementResult,
     Field(discriminator="type"),
 ]
 
@@ -255,6 +231,7 @@ def all_is_met(result: FlexibilityDayResult) -> bool:
         if isinstance(phase, SpotSessionResult):
             for award in phase.awards:
                 open_needs.pop((award.need, award.interval), None)
+        if isinstance(phase, SpotSessionResult | ShiftResult):
             for each in phase.shortfalls:
                 open_needs[each.need, each.interval] = True
             for flow in phase.flows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from doe_allocation.coordination.messages import told
+from exchange.flexibility.flex_offers.shift_phase import Shifted
 from exchange.flexibility.products.day import (
     FlexDay,
     Forecast,
@@ -14,17 +15,14 @@ from exchange.flexibility.products.day import (
 )
 from exchange.flexibility.products.forward import Contracted
 from exchange.flexibility.products.obligation import Obliged
-from exchange.flexibility.products.spot import BranchFlow
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusal
 from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
+from gateway.flexibility.day.records import DayReason, DayShortfall, flow_record
 from gateway.flexibility.day.result import (
     CompetitionRecord,
     DayAward,
     DayContractRecord,
-    DayFlow,
-    DayReason,
-    DayShortfall,
     ExceededBranch,
     FlexibilityDayResult,
     ForecastResult,
@@ -41,6 +39,7 @@ from gateway.flexibility.day.result import (
     UncoveredRecord,
     WithheldRecord,
 )
+from gateway.flexibility.day.shift_result import shift_result
 from gateway.flexibility.day.units import Units
 
 
@@ -88,6 +87,8 @@ def _phase(day: FlexDay, units: Units, report: PhaseReport) -> PhaseResult:
         )
     if isinstance(result, SpotResult):
         return _spot(name, units, result, said)
+    if isinstance(result, Shifted):
+        return shift_result(name, units, result, said)
     return _settlement(name, units, result, said)
 
 
@@ -160,18 +161,6 @@ def _award(units: Units, each: Award) -> DayAward:
     )
 
 
-def _flow(units: Units, each: BranchFlow) -> DayFlow:
-    return DayFlow(
-        branch=each.branch,
-        interval=units.start_of(each.interval),
-        flow_min_w=each.lower_w,
-        flow_max_w=each.upper_w,
-        before_w=each.before_w,
-        after_w=each.after_w,
-        overloaded=each.overloaded,
-    )
-
-
 def _inserted(units: Units, obliged: Obliged) -> list[InsertedRecord]:
     return [
         InsertedRecord(
@@ -214,7 +203,7 @@ def _spot(name: str, units: Units, result: SpotResult, said: list[ToldRecord]) -
             )
             for each in cleared.left_over
         ],
-        flows=[_flow(units, each) for each in cleared.flows],
+        flows=[flow_record(units, each) for each in cleared.flows],
         told=said,
     )
 

@@ -11,6 +11,7 @@ from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
 from gateway.formats.linear.entries import RatedBranch
 from gateway.formats.prices import Price
 from gateway.formats.records import LARGEST_W, Name, Record, SignedWatts, Time, Watts
+from security_check.model.envelope import Direction as OfferWay
 
 Direction = Annotated[FlexDirection, Field(strict=False)]
 PartyRole = Annotated[Role, Field(strict=False)]
@@ -117,6 +118,23 @@ class DayOffer(DayOfferBase):
     sessions: list[Name] = Field(default_factory=list)
 
 
+class DayShiftableOffer(Record):
+    """An offer that may begin between two times, with a profile of energy slices."""
+
+    name: Name
+    resource: Name
+    product: Name
+    way: Annotated[OfferWay, Field(strict=False)] = OfferWay.WITHDRAWAL
+    earliest: Time
+    latest: Time
+    slices_w: Annotated[list[Annotated[list[Watts], Field(min_length=2, max_length=2)]],
+                        Field(min_length=1)]  # fmt: skip
+    least_wh: Watts | None = None
+    most_wh: Watts | None = None
+    price_eur_per_kwh: Positive = "0"
+    shift_eur: Positive = "0"
+
+
 class DayContract(DayWindow):
     """A contract that exists before the day."""
 
@@ -183,6 +201,22 @@ class SpotPhase(DayWindow):
     one_by_one: bool = False
 
 
+class ShiftPhase(Record):
+    """Time-shiftable offers are aggregated, called and divided again."""
+
+    type: Literal["shift"]
+    name: Name
+    product: Name
+    buyer: Name
+    start_tolerance: Annotated[int, Field(ge=0, le=100_000)] = 0
+    time_tolerance: Annotated[int, Field(ge=0, le=100_000)] = 0
+    length_tolerance: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    members: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    target_w: SignedWatts | list[SignedWatts] | None = None
+    deviation_eur_per_kwh: Positive | None = None
+    compare_alone: bool = True
+
+
 class SettlementPhase(Record):
     """What was sold is paid."""
 
@@ -191,7 +225,7 @@ class SettlementPhase(Record):
 
 
 PhaseEntry = Annotated[
-    QualificationPhase | ForecastPhase | ForwardPhase | SpotPhase | SettlementPhase,
+    QualificationPhase | ForecastPhase | ForwardPhase | SpotPhase | ShiftPhase | SettlementPhase,
     Field(discriminator="type"),
 ]
 
@@ -213,5 +247,6 @@ class FlexibilityDayFile(Record):
     needs: list[DayNeed] = Field(default_factory=list)
     forward_offers: list[DayForwardOffer] = Field(default_factory=list)
     offers: list[DayOffer] = Field(default_factory=list)
+    shiftable_offers: list[DayShiftableOffer] = Field(default_factory=list)
     network: DayNetwork | None = None
     phases: Annotated[list[PhaseEntry], Field(min_length=1)]

@@ -19,7 +19,9 @@ from gateway.flexibility.day.result import (
     SettlementResult,
     SpotSessionResult,
 )
+from gateway.flexibility.day.shift_result import ShiftResult
 from gateway.terminal.console import counted, escape, new_table, print_rest
+from gateway.terminal.flexibility.shifting import show_shift
 
 _SHOWN = 20  # rows of a table
 
@@ -42,6 +44,8 @@ def _show_phase(phase: PhaseResult, console: Console) -> None:
         _show_forward(phase, console)
     elif isinstance(phase, SpotSessionResult):
         _show_spot(phase, console)
+    elif isinstance(phase, ShiftResult):
+        show_shift(phase, console)
     else:
         _show_settlement(phase, console)
 
