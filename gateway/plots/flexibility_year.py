@@ -42,7 +42,8 @@ def draw_flexibility_year(content: FlexibilityYearResult, rows: Sequence[Row], p
         for axes in line:
             axes.set_ylim(bottom=0.0)
             without_frame(axes, "top", "right")
-    panels[0][1].legend(frameon=False, fontsize=8, title="renewable energy", title_fontsize=8)
+    look = {"loc": "upper right", "frameon": False, "fontsize": 8, "title_fontsize": 8}
+    panels[1][1].legend(title="renewable energy", **look)
     figure.suptitle(f"A year of a flexibility market, {content.source}")
     save_figure(figure, path)
 

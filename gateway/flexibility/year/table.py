@@ -141,7 +141,7 @@ def _check_digest(folder: Path, digest: str) -> None:
         found = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         if (folder / TABLE).exists():
-            detail = f"it has {TABLE} without {DIGEST}; choose another folder for the results"
+            detail = f"it has {TABLE} but no {DIGEST}; choose another folder for the results"
             raise InputFaults(str(folder), [Fault("folder", detail)]) from None
         write_text(path, digest + "\n")
         return

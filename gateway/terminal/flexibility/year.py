@@ -13,33 +13,26 @@ _MWH = 1e3  # kWh
 def show_flexibility_year(content: FlexibilityYearResult, console: Console) -> None:
     """Print prices, volumes, curtailment and payments by share, and what each party gets."""
     console.print(escape(content.description), soft_wrap=True)
-    headings = [
-        "days",
-        "bought MWh",
-        "mean EUR/kWh",
-        "highest",
-        "curtailed MWh",
-        "%",
-        "not met MWh",
-    ]
-    table = new_table("", ["share"], [*headings, "cost EUR"])
+    count = f"days with purchases of {content.shares[0].days}"
+    console.print(f"  {count}; energies in MWh, prices in EUR/kWh, cost in EUR")
+    headings = ["days", "bought", "mean", "highest", "curtailed", "not met", "cost"]
+    table = new_table("", ["share"], headings)
     for each in content.shares:
         mean = "-" if each.mean_eur_per_kwh is None else f"{each.mean_eur_per_kwh:.4f}"
         table.add_row(
             f"{each.share:g}",
-            f"{each.days_bought} of {each.days}",
+            str(each.days_bought),
             _mwh(each.bought_kwh),
             mean,
             each.highest_eur_per_kwh,
             _mwh(each.curtailed_kwh),
-            f"{_part(each):.2f}",
             _mwh(each.missing_kwh),
             f"{float(each.cost_eur):,.2f}",
         )
     console.print(table)
     for each in content.shares:
         paid = ", ".join(f"{name} {amount}" for name, amount in each.balances_eur.items())
-        sentence = f"share {each.share:g}, balances, EUR: {paid}"
+        sentence = f"share {each.share:g}: {_part(each):.2f} % curtailed; balances, EUR: {paid}"
         console.print(f"  {escape(sentence)}", soft_wrap=True)
 
 

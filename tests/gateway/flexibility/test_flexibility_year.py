@@ -314,7 +314,7 @@ def test_results_of_other_inputs_are_refused(
         with pytest.raises(InputFaults, match=re.escape(said)):
             run(case, tmp_path)
     (tmp_path / DIGEST).unlink()
-    with pytest.raises(InputFaults, match=re.escape("it has days.csv without inputs.sha256")):
+    with pytest.raises(InputFaults, match=re.escape("it has days.csv but no inputs.sha256")):
         run(case, tmp_path)
 
 
@@ -410,7 +410,7 @@ def test_the_command_writes_the_table_the_totals_and_the_picture(tmp_path: Path)
     arguments = ["flexibility-year", str(path), "-o", str(out), "--plot", str(picture)]
     done = CliRunner().invoke(app, arguments, terminal_width=200)
     assert done.exit_code == 0, done.output
-    assert "share 4, balances, EUR: dso -" in done.stdout
+    assert "% curtailed; balances, EUR: dso -" in done.stdout
     assert picture.read_bytes().startswith(b"<?xml")
     assert set(files(out)) == {TABLE, DIGEST, RESULT}
     again = CliRunner().invoke(app, [*arguments, "--every", "2"])

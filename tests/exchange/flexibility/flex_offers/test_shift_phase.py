@@ -25,6 +25,7 @@ from exchange.flexibility.flex_offers.shift_phase import Shifted
 from exchange.flexibility.products.day import (
     FlexDay,
     Forecast,
+    Phase,
     Settled,
     SettlementRules,
     SpotResult,
@@ -195,8 +196,8 @@ def test_aggregates_are_divided_exactly_and_load_no_branch_more(day: FlexDay) ->
         assert [each.offer.offer for each in own] == list(group.aggregate.members)
         if group.schedule is not None:
             offer = group.aggregate.offer
-            together = sum(powers(each.offer.offer, each.schedule, COUNT) for each in own)
-            assert (together == powers(offer, group.schedule, COUNT)).all()
+            together = [powers(each.offer.offer, each.schedule, COUNT) for each in own]
+            assert np.array_equal(np.sum(together, axis=0), powers(offer, group.schedule, COUNT))
     assert (after <= np.maximum(before, RATING_W)).all()
     assert (after >= np.minimum(before, -RATING_W)).all()
     # Money: the buyer pays what members get, and nobody else pays or gets anything.
@@ -214,7 +215,7 @@ def test_aggregates_are_divided_exactly_and_load_no_branch_more(day: FlexDay) ->
     assert costs[0] <= costs[1] or not alone.proved
 
 
-def one_car(*phases: object, **parts: object) -> FlexDay:
+def one_car(*phases: Phase, **parts: object) -> FlexDay:
     """A car of 2 W for an hour, by itself at once, and a withdrawal of 3 W in the first hour."""
     base = np.zeros((3, 3))
     base[0, 1] = -3 - 2
@@ -230,7 +231,7 @@ def one_car(*phases: object, **parts: object) -> FlexDay:
     }
     return day_of(
         (ForecastRules("forecast", "p", 10**4), *phases),
-        **(usual | parts),  # type: ignore[arg-type]
+        **(usual | parts),
     )
 
 
