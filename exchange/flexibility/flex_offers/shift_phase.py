@@ -87,8 +87,8 @@ class Shifted:
         Changes of power against plans, each with the price 0.
     payments
         One for each member that is called.
-    served_w
-        By how much each need was served in an interval.
+    needs, served_w
+        Names of the needs that it took; by how much each need was served in an interval.
     shortfalls, flows, refused
         What needs lack, branches beyond limits before or after, offers that were not taken.
     """
@@ -100,6 +100,7 @@ class Shifted:
     alone: ShiftOutcome | None
     moves: tuple[Award, ...]
     payments: tuple[Payment, ...]
+    needs: tuple[str, ...]
     served_w: tuple[tuple[Need, int, float], ...]
     shortfalls: tuple[Shortfall, ...]
     flows: tuple[BranchFlow, ...]
@@ -152,6 +153,7 @@ def shift(
         alone,
         moves,
         tuple(_payments(rules, members)),
+        tuple(each.name for each in supply.needs),
         tuple(market.served(after)),
         tuple(_shortfalls(market, after)),
         tuple(_flows(supply, market, after)),

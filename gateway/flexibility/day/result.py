@@ -231,6 +231,8 @@ def all_is_met(result: FlexibilityDayResult) -> bool:
         if isinstance(phase, SpotSessionResult):
             for award in phase.awards:
                 open_needs.pop((award.need, award.interval), None)
+        if isinstance(phase, ShiftResult):
+            open_needs = {at: True for at in open_needs if at[0] not in phase.needs}
         if isinstance(phase, SpotSessionResult | ShiftResult):
             for each in phase.shortfalls:
                 open_needs[each.need, each.interval] = True

@@ -70,6 +70,7 @@ class ShiftResult(Record):
     aggregated_flexibility: FlexibilityRecord
     outcome: ShiftOutcomeRecord
     alone: ShiftOutcomeRecord | None
+    needs: list[str]
     refused: list[DayReason]
     shortfalls: list[DayShortfall]
     flows: list[DayFlow]
@@ -88,6 +89,7 @@ def shift_result(name: str, units: Units, result: Shifted, said: list[ToldRecord
         aggregated_flexibility=_flexibility(units, result.loss.after),
         outcome=_outcome(units, result.outcome),
         alone=None if alone is None else _outcome(units, alone),
+        needs=list(result.needs),
         refused=[DayReason.from_fields(each) for each in result.refused],
         shortfalls=[
             DayShortfall.from_fields(each, interval=units.start_of(each.interval))

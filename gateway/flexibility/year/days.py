@@ -121,8 +121,7 @@ def missing(reports: Sequence[PhaseReport]) -> int:
                 left.pop((award.need, award.interval), None)
             shortfalls = result.cleared.shortfalls
         elif isinstance(result, Shifted):
-            for need, t, _ in result.served_w:
-                left.pop((need.name, t), None)
+            left = {at: watts for at, watts in left.items() if at[0] not in result.needs}
             shortfalls = result.shortfalls
         else:
             continue

@@ -18,6 +18,7 @@ from gateway.flexibility.day.result import (
     FlexibilityDayResult,
     ForecastResult,
     SettlementResult,
+    SpotSessionResult,
     all_is_met,
 )
 from gateway.flexibility.day.running import run_flexibility_day
@@ -140,6 +141,35 @@ def test_a_target_is_followed_where_it_is_worth_it(tmp_path: Path) -> None:
     called = [(e.offer, e.start.hour, e.watts, e.amount_eur) for e in shift.members if e.called]
     assert called == [("hot water", 18, [0, 3_000, 3_000], "0.06")]
     assert (shift.outcome.deviation_kwh, shift.outcome.missing_kwh) == ("0", "0")
+
+
+def test_what_a_spot_session_leaves_a_shift_may_meet(tmp_path: Path) -> None:
+    spot = {"type": "spot", "name": "spot"}
+    result = ran(tmp_path, lambda c: c["phases"].insert(2, spot))
+    left = result.phases[2]
+    assert isinstance(left, SpotSessionResult)
+    assert [each.missing_w for each in left.shortfalls] == [2_000, 7_000]
+    assert all_is_met(result)
+    before = ran(tmp_path, lambda c: c["phases"].insert(3, spot)).phases[3]
+    assert isinstance(before, SpotSessionResult)
+    assert not before.shortfalls
+
+
+def test_prices_of_energy_are_those_of_half_an_hour_where_intervals_are(tmp_path: Path) -> None:
+    """Each car takes 7 kWh in its two half-hours: 0.07 EUR, and 0.10 for each of three shifts."""
+
+    def change(case: dict[str, Any]) -> None:
+        case["interval_min"] = 30
+        latest = ("20:00", "19:30", "18:30")
+        for each, hour in zip(case["shiftable_offers"], latest, strict=True):
+            each["latest"] = f"2027-01-18T{hour}:00Z"
+        case["shiftable_offers"][2].update(least_wh=3_000, most_wh=3_000)
+
+    shift = shift_of(ran(tmp_path, change))
+    assert [e.amount_eur for e in shift.members if e.called] == ["0.37", "0.37"]
+    assert (shift.outcome.cost_eur, shift.flexibility.width_kwh) == ("0.74", "4.5")
+    assert shift.alone is not None
+    assert shift.alone.cost_eur == "0.27"  # one car: 7 kWh, two shifts
 
 
 FAULTS: list[tuple[Callable[[dict[str, Any]], object], str]] = [

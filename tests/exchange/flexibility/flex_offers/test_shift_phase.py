@@ -35,6 +35,7 @@ from exchange.flexibility.products.network_needs import ForecastRules
 from exchange.flexibility.products.sessions import SpotRules
 from exchange.flexibility.products.vocabulary import Resource, SpotOffer
 from security_check.model.envelope import Direction
+from security_check.model.linear_network import LinearNetwork, ReactiveBranch
 
 COUNT = 9
 RATING_W = 3
@@ -213,6 +214,32 @@ def test_aggregates_are_divided_exactly_and_load_no_branch_more(day: FlexDay) ->
         for each in (alone, found.outcome)
     ]
     assert costs[0] <= costs[1] or not alone.proved
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(shift_days(WIDE, most=5), st.lists(st.integers(1, 9), min_size=3, max_size=3))
+def test_in_a_ring_no_branch_is_loaded_further(day: FlexDay, reactances: list[int]) -> None:
+    """Factors are fractions there, so whole watts may fit where no start of whole watts does."""
+    ends = (("hv", "north"), ("north", "south"), ("south", "hv"))
+    branches = [
+        ReactiveBranch("-".join(each), *each, x) for each, x in zip(ends, reactances, strict=True)
+    ]
+    limits = np.full(3, float(RATING_W))
+    assert day.grid is not None
+    network = LinearNetwork.of_reactances(("hv", *ZONES), "hv", branches, -limits, limits)
+    day = replace(day, grid=replace(day.grid, network=network))
+    found = shifted(day)
+    assert day.grid is not None
+    injection = day.grid.injection_w.copy()
+    before = injection @ network.ptdf.T
+    for each in found.members:
+        offer = each.offer.offer
+        check_schedule(offer, each.schedule)
+        change = powers(offer, each.schedule, COUNT) - powers(offer, planned(offer), COUNT)
+        injection[:, 1 + ZONES.index(day.resources[each.offer.resource].zone)] += change
+    after = injection @ network.ptdf.T
+    assert (after <= np.maximum(before, RATING_W) + 0.01).all()
+    assert (after >= np.minimum(before, -RATING_W) - 0.01).all()
 
 
 def one_car(*phases: Phase, **parts: object) -> FlexDay:
