@@ -35,9 +35,24 @@ YearArgument = Annotated[
         callback=kept_with_named,
     ),
 ]
+
+
+def _claimed_in(folder: Path) -> Path:
+    from gateway.flexibility.year.running import WRITTEN
+
+    for name in WRITTEN:
+        claimed(folder / name)
+    return folder
+
+
 FolderOption = Annotated[
     Path,
-    typer.Option("--output", "-o", help="Folder of the results; a run that was killed goes on."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder of the results; a run that was killed goes on.",
+        callback=_claimed_in,
+    ),
 ]
 YearPlotOption = Annotated[
     Path | None,

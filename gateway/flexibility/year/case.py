@@ -16,6 +16,7 @@ from gateway.flexibility.day.case import DayCase, day_path, load_day
 from gateway.flexibility.year.faults import year_faults
 from gateway.flexibility.year.profiles import generated
 from gateway.flexibility.year.schema import FlexibilityYearFile
+from gateway.formats.atomic_files import keep_input
 from gateway.formats.faults import InputFaults, sentences
 from gateway.formats.input_files import named_file, parsed_json, read_bytes, read_toml, shown_name
 from gateway.scenario.intervals import Span
@@ -138,6 +139,9 @@ def load_year(path: Path, every: int = 1) -> YearCase:
             raise InputFaults(source, sentences(error)) from None
     beside = path.parent / content.day
     named = beside if beside.is_file() else day_path(content.day)
+    keep_input(named, f"the day of {source}")
+    if content.profiles.file is not None:
+        keep_input(path.parent / content.profiles.file, f"the profiles of {source}")
     market = load_day(named)
     faults: list[Fault] = list(year_faults(content, market))
     step = market.units.step

@@ -8,11 +8,14 @@ from pathlib import Path
 from gateway.flexibility.year.case import YearCase
 from gateway.flexibility.year.days import Row, columns, key, row_of
 from gateway.flexibility.year.result import FlexibilityYearResult, totals
-from gateway.flexibility.year.table import open_table
+from gateway.flexibility.year.table import DIGEST, TABLE, open_table
 from gateway.formats.atomic_files import write_json
 
 RESULT = "result.json"
 """Name of the file of the totals."""
+
+WRITTEN = (TABLE, DIGEST, RESULT)
+"""Names of all files that a run writes into its folder."""
 
 
 def run_flexibility_year(

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gateway.flexibility.year.days import DAY, SHARE, Row
-from gateway.formats.atomic_files import claim_output, write_text
+from gateway.formats.atomic_files import write_text
 from gateway.formats.faults import InputFaults, unreadable, why
 from security_check.errors import Fault
 
@@ -118,8 +118,6 @@ def open_table(folder: Path, columns: Sequence[str], digest: str) -> Iterator[Da
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in (TABLE, DIGEST):
-                claim_output(folder / name)
             lock = stack.enter_context((folder / _LOCK).open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _check_digest(folder, digest)

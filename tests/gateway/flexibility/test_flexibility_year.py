@@ -421,6 +421,19 @@ def test_the_command_writes_the_table_the_totals_and_the_picture(tmp_path: Path)
     assert "dres2market" in unknown.stderr
 
 
+@pytest.mark.parametrize("name", [TABLE, RESULT])
+def test_profiles_are_not_overwritten(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, lambda y, d: y["profiles"].update(file=f"{Path(name).stem}.csv"))
+    profiles = (tmp_path / "year.csv").rename(tmp_path / f"{Path(name).stem}.csv")
+    if name == RESULT:
+        (tmp_path / RESULT).hardlink_to(profiles)
+    before = profiles.read_bytes()
+    done = CliRunner().invoke(app, ["flexibility-year", str(path), "-o", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "it cannot be written: it is the profiles of" in " ".join(done.stderr.split())
+    assert profiles.read_bytes() == before
+
+
 def test_the_bundled_year_names_a_day_of_the_project() -> None:
     content = tomllib.loads(year_path("dres2market").read_text(encoding="utf-8"))
     assert day_path(content["day"]).is_file()
