@@ -1,4 +1,4 @@
-"""The commands about markets for local flexibility: ``flex-market`` and ``flexibility-day``."""
+"""The commands about markets for local flexibility: ``flex-market``, a day and a year of one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from exchange.vocabulary.flexibility import Matching
-from gateway.cli.app import JsonOption, OutputOption, app, claimed, deliver, kept
-from gateway.terminal.console import NOT_SECURE, err, out, say_written
+from gateway.cli.app import JsonOption, OutputOption, app, claimed, deliver, kept, kept_with_named
+from gateway.terminal.console import NOT_SECURE, bar, err, out, say_written
 
 CaseArgument = Annotated[
     str,
@@ -35,6 +35,38 @@ MapOption = Annotated[
         callback=claimed,
     ),
 ]
+YearArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="YEAR",
+        help="File of a flexibility year (TOML or JSON), or the name of one of the project.",
+        callback=kept_with_named,
+    ),
+]
+
+
+def _claimed_in(folder: Path) -> Path:
+    from gateway.flexibility.year.running import WRITTEN
+
+    for name in WRITTEN:
+        claimed(folder / name)
+    return folder
+
+
+FolderOption = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder of the results; a run that was killed goes on.",
+        callback=_claimed_in,
+    ),
+]
+YearPlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw the year to this file (.png, .svg).", callback=claimed),
+]
+EveryOption = Annotated[int, typer.Option(min=1, help="Run each N-th day only.")]
 MatchingOption = Annotated[
     Matching,
     typer.Option(help="At each order what brings the most welfare, or pairs by price and time."),
@@ -93,3 +125,28 @@ def flexibility_day(
         say_written(plot)
     if not all_is_met(result):
         raise typer.Exit(NOT_SECURE)
+
+
+@app.command()
+def flexibility_year(
+    file: YearArgument,
+    output: FolderOption,
+    plot: YearPlotOption = None,
+    every: EveryOption = 1,
+) -> None:
+    """Run a flexibility market day by day over a year, at growing shares of renewable energy."""
+    with err.status("Reading the year ..."):
+        from gateway.flexibility.year.case import load_year, year_path
+        from gateway.flexibility.year.running import RESULT, run_flexibility_year
+        from gateway.terminal.flexibility.year import show_flexibility_year
+
+        case = load_year(year_path(file), every)
+    with bar("days", len(case.shares) * len(case.days)) as step:
+        result, rows = run_flexibility_year(case, output, step)
+    say_written(output / RESULT)
+    show_flexibility_year(result, out)
+    if plot is not None:
+        from gateway.plots.flexibility_year import draw_flexibility_year
+
+        draw_flexibility_year(result, rows, plot)
+        say_written(plot)

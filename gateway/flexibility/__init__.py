@@ -13,4 +13,5 @@
 ``coordination_result`` the file that ``coordinate`` writes
 ``coordination``        what ``coordinate`` computes
 ``day``                 the days of flexibility markets that ``flexibility-day`` runs
+``year``                the same market over a year, which ``flexibility-year`` runs
 """

@@ -15,5 +15,6 @@ From the words to a day:
 ``payments``        contracts, activations and penalties as entries of the ledger
 ``messages``        what parties tell each other
 ``rules``           what platforms add: ceilings, times of offers, shared needs, announcements
+``flex_day``        a day as it is configured, and what its phases lead to
 ``day``             the phases of a day, one after the other
 """

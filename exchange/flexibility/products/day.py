@@ -3,225 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 
 from doe_allocation.coordination.messages import Message
 from exchange.clearing.problem import ClearingError
+from exchange.flexibility.flex_offers.shift_market import ShiftRules
+from exchange.flexibility.flex_offers.shift_messages import shift_messages
+from exchange.flexibility.flex_offers.shift_phase import shift
 from exchange.flexibility.measurement import telling
 from exchange.flexibility.measurement.measuring import (
     Measured,
-    MeasuredOrder,
     MeasurementRules,
     measure,
 )
-from exchange.flexibility.measurement.metering import Metering
-from exchange.flexibility.measurement.monitoring import Monitored, MonitoringRules, monitor
+from exchange.flexibility.measurement.monitoring import MonitoringRules, monitor
 from exchange.flexibility.measurement.orders import (
     Activated,
     ActivationRules,
-    GivenOrder,
     give_orders,
 )
-from exchange.flexibility.measurement.settling import Account, settle_day
+from exchange.flexibility.measurement.settling import settle_day
 from exchange.flexibility.products import messages
+from exchange.flexibility.products.flex_day import (
+    DayState,
+    FlexDay,
+    Forecast,
+    Phase,
+    PhaseReport,
+    QualificationRules,
+    Qualified,
+    Result,
+    Settled,
+    SettlementRules,
+    SpotResult,
+)
 from exchange.flexibility.products.forward import Contracted, ForwardRules, contract
 from exchange.flexibility.products.network_needs import (
-    Exceeded,
     ForecastRules,
     exceeded,
     needs_of,
 )
-from exchange.flexibility.products.obligation import Obliged, Withheld, oblige
-from exchange.flexibility.products.payments import Payment
-from exchange.flexibility.products.qualification import Competition, competition, qualify
+from exchange.flexibility.products.obligation import Obliged, oblige
+from exchange.flexibility.products.qualification import competition, qualify
 from exchange.flexibility.products.rules.announcement import (
-    Announced,
     AnnouncementRules,
     announce,
 )
-from exchange.flexibility.products.rules.ceilings import Ceiling, network_refusals
+from exchange.flexibility.products.rules.ceilings import network_refusals
 from exchange.flexibility.products.rules.order_times import has_arrived, out_of_time
-from exchange.flexibility.products.rules.sharing import LinkedOrder, linked_orders, through_market
+from exchange.flexibility.products.rules.sharing import linked_orders, through_market
 from exchange.flexibility.products.session_market import Supply
-from exchange.flexibility.products.sessions import Grid, Sold, SpotRules, of_session
-from exchange.flexibility.products.spot import Cleared, clear
+from exchange.flexibility.products.sessions import SpotRules, of_session
+from exchange.flexibility.products.spot import clear
 from exchange.flexibility.products.vocabulary import (
-    FlexContract,
     FlexProduct,
-    ForwardOffer,
-    Need,
-    Party,
     Refusal,
     Resource,
     Role,
     SpotOffer,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class QualificationRules:
-    """A phase in which resources are tried against products."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SettlementRules:
-    """A phase in which everything that was sold is paid."""
-
-    name: str
-
-
-Phase = (
-    QualificationRules
-    | AnnouncementRules
-    | ForecastRules
-    | ForwardRules
-    | SpotRules
-    | ActivationRules
-    | MeasurementRules
-    | SettlementRules
-    | MonitoringRules
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FlexDay:
-    """A day as it is configured.
-
-    Parameters
-    ----------
-    start, interval, count
-        Its intervals.
-    parties, products, resources, contracts
-        By name; contracts are those that exist before the day.
-    needs, forward_offers, offers
-        What is wanted and offered.
-    able_w
-        What a resource can do in an interval, where that is less than usual.
-    grid
-        The network; ``None`` without one.
-    phases
-        In their order.
-    metering
-        Meters and terms of delivery; ``None`` where nothing is measured.
-    ceilings
-        What groups of resources may change together.
-    """
-
-    start: datetime
-    interval: timedelta
-    count: int
-    parties: Mapping[str, Party]
-    products: Mapping[str, FlexProduct]
-    resources: Mapping[str, Resource]
-    contracts: Mapping[str, FlexContract]
-    needs: tuple[Need, ...]
-    forward_offers: tuple[ForwardOffer, ...]
-    offers: tuple[SpotOffer, ...]
-    able_w: Mapping[tuple[str, int], int]
-    grid: Grid | None
-    phases: tuple[Phase, ...]
-    metering: Metering | None = None
-    ceilings: tuple[Ceiling, ...] = ()
-
-    @property
-    def market(self) -> str:
-        """Name of the market operator."""
-        return next(each.name for each in self.parties.values() if each.role is Role.MARKET)
-
-    def start_of(self, interval: int) -> datetime:
-        """Return the start of an interval."""
-        return self.start + interval * self.interval
-
-
-@dataclass(frozen=True, slots=True)
-class Qualified:
-    """Reasons why resources do not qualify, by resource and product; and the competition."""
-
-    reasons: Mapping[tuple[str, str], tuple[Refusal, ...]]
-    competition: tuple[Competition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What is beyond its limit in the forecast, and the needs that follow."""
-
-    exceeded: tuple[Exceeded, ...]
-    needs: tuple[Need, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """Payments, balances in tick-watts, and what each resource was activated by.
-
-    ``activated_w`` has for each resource the change of power that it sold in each interval of the
-    day, upward positive; ``notes`` what is not paid, or not by its delivery, as sentences.
-    """
-
-    payments: tuple[Payment, ...]
-    balances: Mapping[str, int]
-    activated_w: Mapping[str, tuple[int, ...]]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SpotResult:
-    """A spot session: what obligations put in, offers that were refused, and the clearing.
-
-    ``linked`` has the orders of a balanced session, and of needs that several parties pay.
-    """
-
-    obliged: Obliged
-    refused: tuple[Refusal, ...]
-    cleared: Cleared
-    linked: tuple[LinkedOrder, ...] = ()
-
-
-Result = (
-    Qualified
-    | Announced
-    | Forecast
-    | Contracted
-    | SpotResult
-    | Activated
-    | Measured
-    | Settled
-    | Monitored
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseReport:
-    """What a phase did, and what was told in it."""
-
-    phase: Phase
-    result: Result
-    messages: tuple[Message, ...]
-
-
-@dataclass(slots=True)
-class DayState:
-    """What phases leave to later ones."""
-
-    needs: list[Need]
-    contracts: dict[str, FlexContract]
-    sold: Sold = field(default_factory=Sold)
-    withheld: dict[tuple[str, int], Withheld] = field(default_factory=dict)
-    orders: list[GivenOrder] = field(default_factory=list)
-    measured: tuple[MeasuredOrder, ...] | None = None
-
-    @property
-    def account(self) -> Account:
-        """What a settlement reads."""
-        return Account(
-            self.contracts.values(),
-            self.sold.awards,
-            self.withheld.values(),
-            self.orders,
-            self.measured,
-        )
 
 
 def run_day(day: FlexDay) -> tuple[PhaseReport, ...]:
@@ -398,11 +238,44 @@ def _measurement(day: FlexDay, state: DayState, rules: MeasurementRules) -> _Out
     return Measured(state.measured), telling.deliveries(day.market, state.measured)
 
 
+def _shift(day: FlexDay, state: DayState, rules: ShiftRules) -> _Outcome:
+    needs = [
+        each
+        for each in state.needs
+        if each.relief is not None
+        and (each.product, each.buyer) == (rules.product, rules.buyer)
+        and of_session(each.sessions, rules.name)
+    ]
+    refused: list[Refusal] = []
+    offers = []
+    for offer in day.shiftable:
+        if offer.product == rules.product:
+            reasons = _unqualified(day, offer.resource, offer.product, offer.name)
+            refused += reasons
+            if not reasons:
+                offers.append(offer)
+    seconds = int(day.interval.total_seconds())
+    supply = Supply(
+        seconds, day.resources, day.products, {}, needs, (), day.able_w, state.sold, day.grid
+    )
+    found = shift(rules, supply, offers, day.count)
+    for move in found.moves:
+        state.sold.move(move)
+    for need, t, served_w in found.served_w:
+        state.sold.of_need[need.name, t] += served_w
+    state.shifts += found.payments
+    result = replace(found, refused=(*refused, *found.refused))
+    return result, [
+        *messages.requests(day.market, needs),
+        *shift_messages(day.market, result, day.resources),
+    ]
+
+
 def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outcome:
     """Pay contracts, activations by delivery or as sold, and penalties for what was withheld."""
     awards, parts = through_market(state.sold.awards, state.needs, day.market)
     account = replace(state.account, awards=awards)
-    found = settle_day(account, day.metering, day.start_of, parts)
+    found = settle_day(account, day.metering, day.start_of, [*parts, *state.shifts])
     activated = {
         name: tuple(
             sum(
@@ -412,7 +285,7 @@ def _settlement(day: FlexDay, state: DayState, rules: SettlementRules) -> _Outco
             )
             for t in range(day.count)
         )
-        for name in dict.fromkeys(each.resource for each in state.sold.awards)
+        for name in dict.fromkeys(name for name, _, _ in state.sold.of_resource)
     }
     told = messages.settlements(day.market, found.payments)
     return Settled(found.payments, found.balances, activated, found.notes), told
@@ -432,6 +305,7 @@ _RUNNERS: Mapping[type[Phase], Callable[..., _Outcome]] = {
     SpotRules: _spot,
     ActivationRules: _activation,
     MeasurementRules: _measurement,
+    ShiftRules: _shift,
     SettlementRules: _settlement,
     MonitoringRules: _monitoring,
 }

@@ -23,6 +23,7 @@ class Cause(StrEnum):
     LOST_AVAILABILITY = "lost_availability"
     SHARE = "share"
     """A party's part of a need that several parties pay."""
+    SHIFT = "shift"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,14 @@ class Sold:
     def add(self, award: Award, served_w: float) -> None:
         """Book an award, and by how much it serves its need."""
         self.awards.append(award)
-        self.at[award.interval].append(award)
-        self.flows.pop(award.interval, None)
         self.of_offer[award.offer, award.interval] += award.quantity_w
         self.of_need[award.need, award.interval] += served_w
+        self.move(award)
+
+    def move(self, award: Award) -> None:
+        """Book a change of power: it loads branches and uses its resource, but is not paid."""
+        self.at[award.interval].append(award)
+        self.flows.pop(award.interval, None)
         self.of_resource[award.resource, award.direction, award.interval] += award.quantity_w
 
     def left_w(self, offer: SpotOffer, interval: int) -> int:

@@ -20,7 +20,7 @@ from exchange.flexibility.products.session_market import (
     Supply,
     session_market,
 )
-from exchange.flexibility.products.sessions import SpotRules, overloads_w
+from exchange.flexibility.products.sessions import Grid, SpotRules, overloads_w
 from exchange.flexibility.products.vocabulary import Award, Need, Pricing, SpotOffer
 from security_check.arrays import FloatArray
 
@@ -84,7 +84,9 @@ def clear(rules: SpotRules, supply: Supply, intervals: Sequence[int]) -> Cleared
         tuple(by_time),
         tuple(_shortfalls(rules, supply, intervals)),
         tuple(left_over(rules, supply, intervals)),
-        tuple(_beyond(supply, before, _flows_w(supply, intervals))),
+        tuple(
+            () if supply.grid is None else beyond(supply.grid, before, _flows_w(supply, intervals))
+        ),
     )
 
 
@@ -95,13 +97,14 @@ def _flows_w(supply: Supply, intervals: Sequence[int]) -> dict[int, FloatArray]:
     return {t: supply.flows_w(t) for t in intervals}
 
 
-def _beyond(
-    supply: Supply, before: Mapping[int, FloatArray], after: Mapping[int, FloatArray]
+def beyond(
+    grid: Grid, before: Mapping[int, FloatArray], after: Mapping[int, FloatArray]
 ) -> Iterator[BranchFlow]:
-    """Yield the branches that are beyond their limits before or after."""
-    if supply.grid is None:
-        return
-    network = supply.grid.network
+    """Yield the branches that are beyond their limits before or after, by interval.
+
+    Flows of branches in an interval have the shape (l,).
+    """
+    network = grid.network
     for t, first in before.items():
         over = np.maximum(overloads_w(network, first), overloads_w(network, after[t]))
         for k in np.flatnonzero(over > _FULL_W).tolist():

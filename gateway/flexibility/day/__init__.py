@@ -14,4 +14,8 @@
 ``delivery_result``   its part about orders, deliveries and reports
 ``running``           what ``flexibility-day`` computes
 ``delivery_running``  orders, deliveries and reports as records of the result
+``shifting``      time-shiftable offers and the phase that calls them
+``shift_faults``  what is wrong with those
+``records``       what results of several phases have
+``shift_result``  the result of the phase that calls time-shiftable offers
 """

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from pydantic import ValidationError
 
+from exchange.flexibility.flex_offers.shift_market import ShiftableOffer
 from exchange.flexibility.measurement.measuring import MeasurementRules
 from exchange.flexibility.measurement.metering import Metering
 from exchange.flexibility.measurement.monitoring import MonitoringRules
 from exchange.flexibility.measurement.orders import ActivationRules
-from exchange.flexibility.products.day import (
+from exchange.flexibility.products.flex_day import (
     FlexDay,
     Phase,
     QualificationRules,
@@ -60,7 +61,9 @@ from gateway.flexibility.day.schema import (
     PhaseEntry,
     QualificationPhase,
     SettlementPhase,
+    ShiftPhase,
 )
+from gateway.flexibility.day.shifting import plans_w, shift_rules, shiftable_offers
 from gateway.flexibility.day.units import Units, quantities
 from gateway.formats.faults import InputFaults, sentences
 from gateway.formats.input_files import (
@@ -189,6 +192,7 @@ class _Builder:
             for t in units.window(f"outages.{each.resource}", each, self.faults)
         }
         contracts = [self._contract(each) for each in content.contracts]
+        shiftable = shiftable_offers(content, units, self.faults)
         firm = enumerate(content.forward_offers, start=1)
         spot = enumerate(content.offers, start=1)
         return FlexDay(
@@ -203,7 +207,7 @@ class _Builder:
             forward_offers=tuple(self._forward_offer(each, k) for k, each in firm),
             offers=tuple(self._offer(each, k) for k, each in spot),
             able_w=able_w,
-            grid=None if network is None else self._grid(content.network, network),
+            grid=None if network is None else self._grid(content.network, network, shiftable),
             phases=tuple(self._phase(each) for each in content.phases),
             metering=metering,
             ceilings=tuple(
@@ -213,6 +217,7 @@ class _Builder:
                     content, units, each, read_outputs(each, folder), self.faults
                 )
             ),
+            shiftable=shiftable,
         )
 
     def _resources(self) -> dict[str, Resource]:
@@ -316,13 +321,19 @@ class _Builder:
             self.units.per_kwh(place, each.penalty_eur_per_kwh, self.faults),
         )
 
-    def _grid(self, given: DayNetwork | None, network: LinearNetwork) -> Grid:
+    def _grid(
+        self,
+        given: DayNetwork | None,
+        network: LinearNetwork,
+        shiftable: Iterable[ShiftableOffer],
+    ) -> Grid:
         injection = {} if given is None else given.injection_w
         table = np.zeros((self.units.count, len(network.buses)))
         for k, bus in enumerate(network.buses):
             own = quantities(injection.get(bus, 0), self.units.count)
             if len(own) == self.units.count:  # anything else is a fault of its own
                 table[:, k] = own
+        table += plans_w(self.content, self.units, network, shiftable)
         return Grid(network, table, "" if given is None else given.operator)
 
     def _phase(self, each: PhaseEntry) -> Phase:
@@ -346,6 +357,8 @@ class _Builder:
         if isinstance(each, ForwardPhase):
             penalty = self.units.per_kwh(place, each.penalty_eur_per_kwh, faults)
             return ForwardRules(each.name, tuple(each.buyers), each.obligation, penalty)
+        if isinstance(each, ShiftPhase):
+            return shift_rules(each, self.units, faults)
         return SpotRules(
             each.name,
             each.goal,

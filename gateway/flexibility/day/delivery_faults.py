@@ -7,7 +7,7 @@ from itertools import combinations
 
 from exchange.flexibility.measurement.measuring import MeasurementRules
 from exchange.flexibility.measurement.orders import ActivationRules
-from exchange.flexibility.products.day import FlexDay
+from exchange.flexibility.products.flex_day import FlexDay
 from exchange.flexibility.products.qualification import qualify
 from exchange.flexibility.products.sessions import SpotRules
 from exchange.flexibility.settlement.baselines import BaselineError

@@ -13,8 +13,10 @@ from gateway.flexibility.day.schema import (
     FlexibilityDayFile,
     ForecastPhase,
     ForwardPhase,
+    ShiftPhase,
     SpotPhase,
 )
+from gateway.flexibility.day.shift_faults import shift_faults
 from gateway.flexibility.day.units import Units
 from security_check.errors import Fault
 
@@ -31,6 +33,7 @@ def day_faults(content: FlexibilityDayFile, units: Units) -> Iterator[Fault]:
     for need in content.needs:
         yield from _need(content, units, need)
     yield from offer_faults(with_aggregates(content), units)
+    yield from shift_faults(content, units)
     yield from _phases(content)
 
 
@@ -43,6 +46,7 @@ def _names(content: FlexibilityDayFile) -> Iterator[Fault]:
         "needs": (each.name for each in content.needs),
         "forward_offers": (each.name for each in content.forward_offers),
         "offers": (each.name for each in content.offers),
+        "shiftable_offers": (each.name for each in content.shiftable_offers),
         "phases": (each.name for each in content.phases),
         "zones": content.zones,
     }
@@ -156,7 +160,8 @@ def _need(content: FlexibilityDayFile, units: Units, need: DayNeed) -> Iterator[
 
 
 def _sessions(content: FlexibilityDayFile, place: str, names: Iterable[str]) -> Iterator[Fault]:
-    known = [each.name for each in content.phases if isinstance(each, ForwardPhase | SpotPhase)]
+    sessions = ForwardPhase | SpotPhase | ShiftPhase
+    known = [each.name for each in content.phases if isinstance(each, sessions)]
     for name in names:
         yield from _unknown(place, "session", name, known)
 

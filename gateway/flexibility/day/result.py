@@ -12,15 +12,9 @@ from gateway.flexibility.day.delivery_result import (
     MeasurementResult,
     MonitoringResult,
 )
+from gateway.flexibility.day.records import DayFlow, DayReason, DayShortfall
+from gateway.flexibility.day.shift_result import ShiftResult
 from gateway.formats.records import Finite, Record, Time
-
-
-class DayReason(Record):
-    """Something that is not taken: of whom, a reason of a closed list, and a sentence."""
-
-    name: str
-    reason: str
-    detail: str
 
 
 class QualificationRecord(Record):
@@ -129,17 +123,6 @@ class DayAward(Record):
     because: str
 
 
-class DayShortfall(Record):
-    """Watts that a need lacks in an interval."""
-
-    need: str
-    buyer: str
-    interval: Time
-    wanted_w: int
-    missing_w: int
-    detail: str
-
-
 class LeftOverRecord(Record):
     """What was not taken of an offer, and why; ``left_w`` in each of the intervals."""
 
@@ -148,18 +131,6 @@ class LeftOverRecord(Record):
     detail: str
     intervals: list[Time]
     left_w: list[int]
-
-
-class DayFlow(Record):
-    """A branch that is beyond its limits before a session or after it."""
-
-    branch: str
-    interval: Time
-    flow_min_w: Finite
-    flow_max_w: Finite
-    before_w: Finite
-    after_w: Finite
-    overloaded: bool
 
 
 class AnnouncedRecord(Record):
@@ -277,6 +248,7 @@ PhaseResult = Annotated[
     | ForecastResult
     | ForwardResult
     | SpotSessionResult
+    | ShiftResult
     | ActivationResult
     | MeasurementResult
     | SettlementResult
@@ -307,6 +279,9 @@ def all_is_met(result: FlexibilityDayResult) -> bool:
         if isinstance(phase, SpotSessionResult):
             for award in phase.awards:
                 open_needs.pop((award.need, award.interval), None)
+        if isinstance(phase, ShiftResult):
+            open_needs = {at: True for at in open_needs if at[0] not in phase.needs}
+        if isinstance(phase, SpotSessionResult | ShiftResult):
             for each in phase.shortfalls:
                 open_needs[each.need, each.interval] = True
             for flow in phase.flows:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from doe_allocation.coordination.messages import told
 from exchange.clearing.problem import ClearingError
+from exchange.flexibility.flex_offers.shift_phase import Shifted
 from exchange.flexibility.measurement.measuring import Measured
 from exchange.flexibility.measurement.monitoring import Monitored
 from exchange.flexibility.measurement.orders import Activated
-from exchange.flexibility.products.day import (
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import (
     FlexDay,
     Forecast,
     Phase,
@@ -15,27 +17,23 @@ from exchange.flexibility.products.day import (
     Qualified,
     Settled,
     SpotResult,
-    run_day,
 )
 from exchange.flexibility.products.forward import Contracted
 from exchange.flexibility.products.obligation import Obliged
 from exchange.flexibility.products.rules.announcement import Announced, AnnouncementRules
 from exchange.flexibility.products.rules.sharing import LinkedOrder
-from exchange.flexibility.products.spot import BranchFlow
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusal
 from exchange.flexibility.settlement.baselines import BaselineError
 from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
 from gateway.flexibility.day.delivery_running import delivery_result
+from gateway.flexibility.day.records import DayReason, DayShortfall, flow_record
 from gateway.flexibility.day.result import (
     AnnouncedRecord,
     AnnouncementResult,
     CompetitionRecord,
     DayAward,
     DayContractRecord,
-    DayFlow,
-    DayReason,
-    DayShortfall,
     ExceededBranch,
     FlexibilityDayResult,
     ForecastResult,
@@ -53,6 +51,7 @@ from gateway.flexibility.day.result import (
     UncoveredRecord,
     WithheldRecord,
 )
+from gateway.flexibility.day.shift_result import shift_result
 from gateway.flexibility.day.units import Units
 from gateway.formats.faults import InputFaults
 from security_check.errors import Fault
@@ -109,6 +108,8 @@ def _phase(day: FlexDay, units: Units, report: PhaseReport) -> PhaseResult:
         return _spot(name, units, result, said)
     if isinstance(result, Activated | Measured | Monitored):
         return delivery_result(name, units, result, said)
+    if isinstance(result, Shifted):
+        return shift_result(name, units, result, said)
     return _settlement(name, units, result, said)
 
 
@@ -214,18 +215,6 @@ def _award(units: Units, each: Award) -> DayAward:
     )
 
 
-def _flow(units: Units, each: BranchFlow) -> DayFlow:
-    return DayFlow(
-        branch=each.branch,
-        interval=units.start_of(each.interval),
-        flow_min_w=each.lower_w,
-        flow_max_w=each.upper_w,
-        before_w=each.before_w,
-        after_w=each.after_w,
-        overloaded=each.overloaded,
-    )
-
-
 def _inserted(units: Units, obliged: Obliged) -> list[InsertedRecord]:
     return [
         InsertedRecord(
@@ -269,7 +258,7 @@ def _spot(name: str, units: Units, result: SpotResult, said: list[ToldRecord]) -
             )
             for each in cleared.left_over
         ],
-        flows=[_flow(units, each) for each in cleared.flows],
+        flows=[flow_record(units, each) for each in cleared.flows],
         told=said,
     )
 

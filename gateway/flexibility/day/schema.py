@@ -13,6 +13,7 @@ from gateway.flexibility.day.delivery_schema import DayDelivery, DayMeter, DayMe
 from gateway.formats.linear.entries import RatedBranch
 from gateway.formats.prices import Price
 from gateway.formats.records import LARGEST_W, Name, Record, SignedWatts, Time, Watts
+from security_check.model.envelope import Direction as OfferWay
 
 Direction = Annotated[FlexDirection, Field(strict=False)]
 PartyRole = Annotated[Role, Field(strict=False)]
@@ -155,6 +156,23 @@ class DayOffer(DayOfferBase):
     sessions: list[Name] = Field(default_factory=list)
 
 
+class DayShiftableOffer(Record):
+    """An offer that may begin between two times, with a profile of energy slices."""
+
+    name: Name
+    resource: Name
+    product: Name
+    way: Annotated[OfferWay, Field(strict=False)] = OfferWay.WITHDRAWAL
+    earliest: Time
+    latest: Time
+    slices_w: Annotated[list[Annotated[list[Watts], Field(min_length=2, max_length=2)]],
+                        Field(min_length=1)]  # fmt: skip
+    least_wh: Watts | None = None
+    most_wh: Watts | None = None
+    price_eur_per_kwh: Positive = "0"
+    shift_eur: Positive = "0"
+
+
 class DayContract(DayWindow):
     """A contract that exists before the day."""
 
@@ -232,6 +250,22 @@ class SpotPhase(DayWindow):
     rest_s: Seconds = 0
 
 
+class ShiftPhase(Record):
+    """Time-shiftable offers are aggregated, called and divided again."""
+
+    type: Literal["shift"]
+    name: Name
+    product: Name
+    buyer: Name
+    start_tolerance: Annotated[int, Field(ge=0, le=100_000)] = 0
+    time_tolerance: Annotated[int, Field(ge=0, le=100_000)] = 0
+    length_tolerance: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    members: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    target_w: SignedWatts | list[SignedWatts] | None = None
+    deviation_eur_per_kwh: Positive | None = None
+    compare_alone: bool = True
+
+
 class SettlementPhase(Record):
     """What was sold is paid."""
 
@@ -268,6 +302,7 @@ PhaseEntry = Annotated[
     | ForecastPhase
     | ForwardPhase
     | SpotPhase
+    | ShiftPhase
     | ActivationPhase
     | MeasurementPhase
     | SettlementPhase
@@ -299,5 +334,6 @@ class FlexibilityDayFile(Record):
     holidays: list[date] = Field(default_factory=list)
     meter_table: DayMeterTable | None = None
     meters: list[DayMeter] = Field(default_factory=list)
+    shiftable_offers: list[DayShiftableOffer] = Field(default_factory=list)
     network: DayNetwork | None = None
     phases: Annotated[list[PhaseEntry], Field(min_length=1)]

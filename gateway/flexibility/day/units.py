@@ -36,8 +36,8 @@ class Units:
 
     def window(self, place: str, given: DayWindow, faults: list[Fault]) -> range:
         """Return the intervals of a window; those of the day after adding a fault."""
-        first = 0 if given.start is None else self._index(place, "from", given.start, faults)
-        last = self.count if given.end is None else self._index(place, "to", given.end, faults)
+        first = 0 if given.start is None else self.index(place, "from", given.start, faults)
+        last = self.count if given.end is None else self.index(place, "to", given.end, faults)
         if first is None or last is None:
             return range(self.count)
         if first >= last:
@@ -55,6 +55,25 @@ class Units:
         return self._ticks(
             place, price, Decimal(price) * minutes / 60 / self.tick, "EUR/kWh", faults
         )
+
+    def per_interval(self, place: str, price: str, faults: list[Fault]) -> int:
+        """Return EUR in ticks times a kW; 0 after adding a fault."""
+        return self._ticks(place, price, Decimal(price) / self.tick, "EUR", faults)
+
+    def watt_intervals(self, place: str, energy_wh: int, faults: list[Fault]) -> int:
+        """Return an energy in watt-intervals; 0 after adding a fault."""
+        minutes = self.step // timedelta(minutes=1)
+        whole, rest = divmod(energy_wh * 60, minutes)
+        if rest:
+            detail = f"{energy_wh:,} Wh are not whole watts for intervals of {minutes} min"
+            faults.append(Fault(place, detail))
+            return 0
+        return whole
+
+    def kwh(self, watt_intervals: int) -> str:
+        """Return watt-intervals in kWh, rounded to 12 digits where they are not exact."""
+        minutes = self.step // timedelta(minutes=1)
+        return _plain(round(Decimal(watt_intervals) * minutes / 60_000, 12))
 
     def eur_per_kw(self, ticks: int) -> str:
         """Return a price in EUR/kW."""
@@ -80,7 +99,11 @@ class Units:
         faults.append(Fault(place, f"price {price} {unit} is not in whole ticks of {each}"))
         return 0
 
-    def _index(self, place: str, key: str, moment: datetime, faults: list[Fault]) -> int | None:
+    def index(self, place: str, key: str, moment: datetime, faults: list[Fault]) -> int | None:
+        """Return the interval that starts then, or their number at the day's end.
+
+        ``None`` after adding a fault.
+        """
         index, rest = divmod(moment - self.start, self.step)
         if rest or not 0 <= index <= self.count:
             end = self.start + self.count * self.step

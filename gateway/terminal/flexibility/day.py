@@ -25,8 +25,10 @@ from gateway.flexibility.day.result import (
     SettlementResult,
     SpotSessionResult,
 )
+from gateway.flexibility.day.shift_result import ShiftResult
 from gateway.terminal.console import counted, escape, new_table, print_rest
 from gateway.terminal.flexibility.delivery import show_delivery
+from gateway.terminal.flexibility.shifting import show_shift
 
 _SHOWN = 20  # rows of a table
 _FALLING_SHORT = ("not_delivered", "short_delivery", "lost_availability", "penalty")
@@ -54,6 +56,8 @@ def _show_phase(phase: PhaseResult, console: Console) -> None:
         _show_spot(phase, console)
     elif isinstance(phase, ActivationResult | MeasurementResult | MonitoringResult):
         show_delivery(phase, console)
+    elif isinstance(phase, ShiftResult):
+        show_shift(phase, console)
     else:
         _show_settlement(phase, console)
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scenario_files import GOOD, load, small_net
 
-from exchange.flexibility.products.day import SpotResult, run_day
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import SpotResult
 from gateway.flexibility.day.case import day_of, day_path
 from gateway.flexibility.day.result import SpotSessionResult
 from gateway.flexibility.day.schema import FlexibilityDayFile

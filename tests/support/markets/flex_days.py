@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from doe_allocation.procurement.choices import FlexDirection
-from exchange.flexibility.products.day import FlexDay, Phase
+from exchange.flexibility.products.flex_day import FlexDay, Phase
 from exchange.flexibility.products.sessions import Grid, SpotRules
 from exchange.flexibility.products.vocabulary import (
     FlexContract,

@@ -18,13 +18,8 @@ from exchange.flexibility.measurement.metering import DeliveryTerms, Meter, Mete
 from exchange.flexibility.measurement.monitoring import Monitored, MonitoringRules
 from exchange.flexibility.measurement.orders import Activated, ActivationRules
 from exchange.flexibility.measurement.paying import part_of
-from exchange.flexibility.products.day import (
-    FlexDay,
-    Settled,
-    SettlementRules,
-    SpotResult,
-    run_day,
-)
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import FlexDay, Settled, SettlementRules, SpotResult
 from exchange.flexibility.products.payments import Cause
 from exchange.flexibility.products.sessions import SpotRules
 from exchange.flexibility.products.vocabulary import Award, FlexContract, Need, Resource, SpotOffer

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doe_allocation.procurement.choices import FlexDirection
-from exchange.flexibility.products.day import (
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import (
     FlexDay,
     QualificationRules,
     Qualified,
     Settled,
     SettlementRules,
     SpotResult,
-    run_day,
 )
 from exchange.flexibility.products.left_over import Unused
 from exchange.flexibility.products.rules.ceilings import Ceiling

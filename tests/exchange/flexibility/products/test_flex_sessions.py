@@ -11,13 +11,8 @@ from flex_days import LOT, PRODUCT, UP, day_of, grid_of, spot_days
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.flexibility.products.day import (
-    FlexDay,
-    Settled,
-    SettlementRules,
-    SpotResult,
-    run_day,
-)
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import FlexDay, Settled, SettlementRules, SpotResult
 from exchange.flexibility.products.left_over import Unused
 from exchange.flexibility.products.network_needs import ForecastRules, exceeded, needs_of
 from exchange.flexibility.products.payments import booked

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doe_allocation.coordination.messages import told
-from exchange.flexibility.products.day import (
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import (
     FlexDay,
     Phase,
     Settled,
     SettlementRules,
     SpotResult,
-    run_day,
 )
 from exchange.flexibility.products.payments import Cause, booked
 from exchange.flexibility.products.rules.announcement import Announced, AnnouncementRules

@@ -8,7 +8,8 @@ from flex_days import LOT, UP, day_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.flexibility.products.day import FlexDay, SpotResult, run_day
+from exchange.flexibility.products.day import run_day
+from exchange.flexibility.products.flex_day import FlexDay, SpotResult
 from exchange.flexibility.products.sessions import SpotRules
 from exchange.flexibility.products.vocabulary import FlexContract, Need, Resource, SpotOffer
 
