@@ -182,6 +182,8 @@ def _because(problem: ProcurementProblem, found: Procured, offer: int) -> tuple[
         phasor = quantity.phasor
         lowest = quantity.kind is QuantityKind.VOLTAGE_MIN
         at = found.model.operating[phasor] if lowest else found.model.farthest(phasor, injected)[0]
+        if at == 0.0:
+            continue
         moved = float((np.conj(at) * (found.model.by_power[phasor] @ change)).real / abs(at))
         own = moved if lowest else -moved
         if own * abs(worth) > most:
