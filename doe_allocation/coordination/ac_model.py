@@ -21,6 +21,7 @@ from doe_allocation.coordination.problem import (
     Portfolio,
     SystemNeed,
 )
+from doe_allocation.coordination.shortfall import Customers
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
 from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from doe_allocation.hierarchy.joint_model.pandapower_net import joint_net
@@ -155,6 +156,7 @@ class AcModel:
         loadings: Mapping[tuple[str, str], float],
     ) -> None:
         self.market = market
+        self._hierarchy = hierarchy
         self.flow = JointPowerFlow(joint_net(hierarchy))
         bands = {b.child: InterfaceLimits(*b.band) for b in hierarchy.boundaries}
         contracts = {**bands, market.tso: hierarchy.contract}
@@ -174,6 +176,7 @@ class AcModel:
         self._reactive = np.array([places[name, REACTIVE] for name in market.areas], dtype=np.int64)
         self._voltage = np.array([places[name, BAND] for name in market.areas], dtype=np.int64)
         self.base = self.point(np.zeros(len(market.offers)))
+        self._limited = np.flatnonzero(np.isfinite(self.quantities.low) | np.isfinite(self._high))
         self._kept = self._within_reach()
 
     def _areas(self, hierarchy: Hierarchy) -> IndexArray:
@@ -216,16 +219,19 @@ class AcModel:
 
     def _within_reach(self) -> IndexArray:
         """Return the quantities that offers together could bring near a limit."""
-        limited = np.flatnonzero(np.isfinite(self.quantities.low) | np.isfinite(self._high))
+        limited = self._limited
         A = self._by_offer(self.base, limited)
         reach = np.abs(A) @ self.market.sizes
         value, near = self.base.values[limited], _NEAR * self.quantities.scale[limited]
         high, low = self._high[limited] - near, self.quantities.low[limited] + near
         return limited[(value + reach > high) | (value - reach < low)]
 
-    def linearised(self, point: OperatingPoint) -> Linearised:
-        """Return the market and all networks around an operating point."""
-        kept, count = self._kept, len(self.market.areas)
+    def linearised(self, point: OperatingPoint, *, everything: bool = False) -> Linearised:
+        """Return the market and all networks around an operating point.
+
+        Rows are those that offers could bring near a limit, or, if said so, of every limit.
+        """
+        kept, count = self._limited if everything else self._kept, len(self.market.areas)
         A = self._by_offer(point, np.concatenate([kept, self._active, self._reactive]))
         scale, mega = self.quantities.scale[kept], self.flow.base_w / WATTS
         items = [self.quantities.items[k] for k in kept.tolist()]
@@ -248,6 +254,26 @@ class AcModel:
             power[self._active],
             power[self._reactive],
             self.base.values[self._active] * mega,
+        )
+
+    def customers(self, point: OperatingPoint) -> Customers:
+        """Return all customers, as if each offered, beside the rows of every limit."""
+        wanted = np.concatenate([self._limited, self._active])
+        gradient = self.quantities.gradient(point.state, wanted)
+        joined = list(self.flow.joined.customers())
+        areas = areas_of(self._hierarchy)
+        ratio = np.array([member.network.reactive_ratio[at] for member, at, _ in joined])
+        by_power = (gradient.conj().T * (1.0 + 1j * ratio)).real * WATTS / self.flow.base_w
+        count, scale = len(self._limited), self.quantities.scale[self._limited]
+        items = [self.quantities.items[k] for k in self._limited.tolist()]
+        return Customers(
+            [(member.name, member.network.connection_points[at]) for member, at, _ in joined],
+            np.array([areas[member.name] for member, _, _ in joined], dtype=np.int64),
+            by_power[:count] / scale[:, None],
+            by_power[count:] * self.flow.base_w / WATTS,
+            float(np.abs(point.power).sum()) * self.flow.base_w / WATTS,
+            scale * np.array([each.per_unit for each in items]),
+            [each.unit for each in items],
         )
 
     def overloads(self, point: OperatingPoint) -> tuple[Overload, ...]:

@@ -25,6 +25,7 @@ from doe_allocation.coordination.separate_schemes import (
     two_stage,
 )
 from doe_allocation.coordination.settlement import Award, activated, awards, balances
+from doe_allocation.coordination.shortfall import SERVED_MW, Shortfall, shortfall
 from security_check.arrays import FloatArray
 
 _ROUNDS = 14  # linear models of a scheme, each around the last one's activation
@@ -114,6 +115,8 @@ class Outcome:
         that keeps limits best counts.
     ends
         Of ranges that were stated.
+    shortfall
+        What the offers cannot do, where a limit stays exceeded or need unserved.
     """
 
     scheme: Scheme
@@ -128,6 +131,7 @@ class Outcome:
     rounds: int
     settled: bool
     ends: tuple[CheckedEnd, ...]
+    shortfall: Shortfall | None
 
     @property
     def cost(self) -> Decimal:
@@ -177,6 +181,10 @@ def coordinate(model: AcModel, scheme: Scheme, priority: Priority = Priority.COM
         best = found if settled or best is None or found.amiss < best.amiss else best
     assert best is not None
     checked = tuple(_checked(model, best.point, end) for end in best.plan.ends)
+    short = None
+    if best.overloads or best.unserved_mw > SERVED_MW:
+        everywhere = model.linearised(best.point, everything=True)
+        short = shortfall(everywhere, model.customers(best.point))
     return Outcome(
         scheme,
         priority,
@@ -190,6 +198,7 @@ def coordinate(model: AcModel, scheme: Scheme, priority: Priority = Priority.COM
         rounds,
         settled,
         checked,
+        short,
     )
 
 
@@ -254,8 +263,7 @@ def _checked(model: AcModel, point: OperatingPoint, end: RangeEnd) -> CheckedEnd
         terms = all_offers(problem)
         if end.active_kept is not None:
             shift = problem.active[end.area] - problem.own_out[end.area]
-            kept = float(end.active_kept - shift)
-            terms = replace(terms, active=(kept, kept))
+            terms = replace(terms, near=float(end.active_kept - shift))
         farthest = ends(problem, end.area, terms, reactive=end.reactive)[place]
         before, at = at, _with(at, farthest.activated, inside)
         found = model.point(at, found)

@@ -14,6 +14,7 @@ from doe_allocation.coordination.area import (
     all_offers,
     cost_curve,
     ends,
+    holding_active,
     own_need,
     respond,
     safe_boundaries,
@@ -196,7 +197,7 @@ def two_stage(problem: Linearised, _: Priority) -> Plan:
     messages = [curve_message(problem, k, each, "range of P") for k, each in enumerate(first)]
     choice = choose(problem, first)
     wanted = [choice.power(first, area)[0] for area in areas]
-    kept = [replace(terms, active=(each, each)) for each in wanted]
+    kept = [holding_active(terms, each) for each in wanted]
     messages += _targets(problem, choice, first)
     second = [cost_curve(problem, k, each, reactive=True) for k, each in enumerate(kept)]
     messages += [curve_message(problem, k, each, "range of Q") for k, each in enumerate(second)]

@@ -13,6 +13,7 @@ from doe_allocation.coordination.coordination import Outcome, Scheme, coordinate
 from doe_allocation.coordination.plan import Priority
 from doe_allocation.coordination.problem import WATTS
 from doe_allocation.coordination.settlement import Award
+from doe_allocation.coordination.shortfall import Shortfall
 from doe_allocation.procurement.choices import FlexDirection
 from gateway.flexibility.coordination_case import CoordinationCase
 from gateway.flexibility.coordination_result import (
@@ -20,11 +21,14 @@ from gateway.flexibility.coordination_result import (
     BuyerRecord,
     CoordinationFile,
     InterfaceRecord,
+    MissingPowerRecord,
     OverloadRecord,
     PartyRecord,
     RangeEndRecord,
     SchemeRecord,
+    SchemeShortfallRecord,
     ToldRecord,
+    UnrelievableRecord,
 )
 
 Step = Callable[[int], None]
@@ -112,7 +116,20 @@ def _record(model: AcModel, outcome: Outcome, seconds: float) -> SchemeRecord:
             )
             for each in outcome.ends
         ],
+        shortfall=_shortfall(outcome.shortfall),
         seconds=seconds,
+    )
+
+
+def _shortfall(found: Shortfall | None) -> SchemeShortfallRecord | None:
+    if found is None:
+        return None
+    return SchemeShortfallRecord(
+        detail=str(found),
+        enough=found.enough,
+        exceeded=[UnrelievableRecord.from_fields(each) for each in found.exceeded],
+        unserved_mw=found.unserved_mw,
+        missing=[MissingPowerRecord.from_fields(each) for each in found.missing],
     )
 
 

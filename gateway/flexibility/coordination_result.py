@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from doe_allocation.procurement.choices import FlexDirection
 from gateway.formats.records import Finite, Record
 
 
@@ -90,6 +91,35 @@ class RangeEndRecord(Record):
     overloads: list[OverloadRecord]
 
 
+class UnrelievableRecord(Record):
+    """A limit that no use of the offers keeps."""
+
+    operator: str
+    element: str
+    value: Finite
+    limit: Finite
+    unit: str
+
+
+class MissingPowerRecord(Record):
+    """Power beyond the offers that would be needed at a customer."""
+
+    operator: str
+    connection_point: str
+    direction: FlexDirection
+    power_mw: Finite
+
+
+class SchemeShortfallRecord(Record):
+    """What the offers cannot do, whatever the scheme."""
+
+    detail: str
+    enough: bool
+    exceeded: list[UnrelievableRecord]
+    unserved_mw: Finite
+    missing: list[MissingPowerRecord]
+
+
 class SchemeRecord(Record):
     """The result of one scheme."""
 
@@ -112,6 +142,7 @@ class SchemeRecord(Record):
     rounds: int
     settled: bool
     ends: list[RangeEndRecord]
+    shortfall: SchemeShortfallRecord | None
     seconds: Finite
 
 

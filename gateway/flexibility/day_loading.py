@@ -172,7 +172,8 @@ def _read_all(
     texts: Sequence[bytes], names: Sequence[str], source: str, largest_w: float | None
 ) -> list[LoadedCases]:
     """Return the cases of all intervals, or the faults: those of some with their interval."""
-    parts, found = [], []
+    parts: list[LoadedCases] = []
+    found: list[tuple[Fault, ...]] = []
     for text in texts:
         try:
             parts.append(read_cases(text, source, largest_w))

@@ -43,6 +43,8 @@ def show_comparison(content: CoordinationFile, console: Console) -> None:
             worst = each.overloads[0]
             sentence = f"{_name(each)}: {worst.element} at {worst.value:.4f} of {worst.limit:.4f}"
             console.print(f"  {escape(sentence)} {worst.unit}", soft_wrap=True)
+        if each.shortfall is not None and not each.shortfall.enough:
+            _show_shortfall(f"{_name(each)}: ", each, console)
 
 
 def _by_scheme(title: str, numbers: Sequence[str]) -> Table:
@@ -71,6 +73,7 @@ def show_scheme(content: CoordinationFile, console: Console) -> None:
         sentence = f"{over.element} {over.value:.4f} {over.unit}, limit {over.limit:.4f}"
         console.print(f"  [bold red]exceeded:[/] {escape(sentence)}", soft_wrap=True)
     print_rest(len(only.overloads), _SHOWN, console)
+    _show_shortfall("", only, console)
     before = len(content.overloads_before)
     settled = "" if only.settled else ", not settled: the best round"
     console.print(
@@ -79,6 +82,11 @@ def show_scheme(content: CoordinationFile, console: Console) -> None:
         f"{before} before, {len(only.overloads)} after; {only.rounds} linear models{settled}",
         soft_wrap=True,
     )
+
+
+def _show_shortfall(prefix: str, scheme: SchemeRecord, console: Console) -> None:
+    if scheme.shortfall is not None:
+        console.print(f"  {escape(prefix + scheme.shortfall.detail)}", soft_wrap=True)
 
 
 def _show_awards(scheme: SchemeRecord, console: Console) -> None:
