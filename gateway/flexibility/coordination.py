@@ -105,10 +105,11 @@ def _record(model: AcModel, outcome: Outcome, seconds: float) -> SchemeRecord:
         iterations=outcome.plan.iterations,
         rounds=outcome.rounds,
         settled=outcome.settled,
+        source_pu=outcome.point.source_pu,
         ends=[
             RangeEndRecord(
                 operator=each.operator,
-                power="reactive" if each.reactive else "active",
+                quantity=each.quantity,
                 end="highest" if each.high else "lowest",
                 stated=each.stated,
                 found=each.found,
@@ -187,6 +188,7 @@ def _interface(model: AcModel, outcome: Outcome, area: int) -> InterfaceRecord:
         reactive_price_eur_per_mvarh=_or_none(plan.prices[count + area]),
         active_target_mw=_or_none(targets[area]),
         reactive_target_mvar=_or_none(targets[count + area]),
+        voltage_target_pu=None if plan.voltages is None else float(plan.voltages[area]),
     )
 
 

@@ -59,6 +59,7 @@ class InterfaceRecord(Record):
     reactive_price_eur_per_mvarh: Finite | None
     active_target_mw: Finite | None
     reactive_target_mvar: Finite | None
+    voltage_target_pu: Finite | None
 
 
 class PartyRecord(Record):
@@ -84,7 +85,7 @@ class RangeEndRecord(Record):
     """An end of a range that a DSO states as secure: by the linear model, and found in AC."""
 
     operator: str
-    power: str
+    quantity: str
     end: str
     stated: Finite
     found: Finite
@@ -141,6 +142,7 @@ class SchemeRecord(Record):
     iterations: int
     rounds: int
     settled: bool
+    source_pu: Finite
     ends: list[RangeEndRecord]
     shortfall: SchemeShortfallRecord | None
     seconds: Finite

@@ -11,6 +11,11 @@ from rich.text import Text
 from gateway.flexibility.coordination_result import BuyerRecord, CoordinationFile, SchemeRecord
 from gateway.terminal.console import escape, new_table, print_rest
 
+_QUANTITIES = {
+    "active": ("active power", "MW"),
+    "reactive": ("reactive power", "Mvar"),
+    "voltage": ("voltage", "p.u."),
+}
 _SHOWN = 12  # activations and overloads that are shown
 
 
@@ -65,10 +70,10 @@ def show_scheme(content: CoordinationFile, console: Console) -> None:
     _show_interfaces(only, console)
     _show_told(only, console)
     for end in only.ends:
-        unit = "Mvar" if end.power == "reactive" else "MW"
+        what, unit = _QUANTITIES[end.quantity]
         state = "no limit exceeded" if not end.overloads else f"{len(end.overloads)} exceeded"
-        sentence = f"{end.operator}: {end.end} {end.power} power {end.found:.3f} {unit} in AC"
-        console.print(f"  {escape(sentence)} (linear {end.stated:.3f}), {state}", soft_wrap=True)
+        sentence = f"{end.operator}: {end.end} {what} {end.found:.4g} {unit} in AC"
+        console.print(f"  {escape(sentence)} (linear {end.stated:.4g}), {state}", soft_wrap=True)
     for over in only.overloads[:_SHOWN]:
         sentence = f"{over.element} {over.value:.4f} {over.unit}, limit {over.limit:.4f}"
         console.print(f"  [bold red]exceeded:[/] {escape(sentence)}", soft_wrap=True)

@@ -38,7 +38,12 @@ LOADINGS = {("middle", "line:0"): 0.62, ("top", "line:0"): 0.24}
 
 
 @cache
-def model(offers: tuple[Offer, ...] = OFFERS) -> AcModel:
+def model(
+    offers: tuple[Offer, ...] = OFFERS,
+    source_pu: float = 1.01,
+    band: tuple[float, float] | None = None,
+    base_w: tuple[tuple[str, float], ...] = tuple(BASE_W.items()),
+) -> AcModel:
     with TemporaryDirectory() as folder:
         hierarchy = load_hierarchy(write(Path(folder)))
     need = SystemNeed(UP, 5_000_000, 500.0)
@@ -50,8 +55,8 @@ def model(offers: tuple[Offer, ...] = OFFERS) -> AcModel:
             member.network.connection_points, member.network.reactive_ratio, strict=True
         ):
             if point not in member.children:
-                base.append(BASE_W[member.name] * (1.0 + 1j * float(ratio)))
-    return AcModel(hierarchy, market, np.array(base), 1.01, LOADINGS)
+                base.append(dict(base_w)[member.name] * (1.0 + 1j * float(ratio)))
+    return AcModel(hierarchy, market, np.array(base), source_pu, LOADINGS, band)
 
 
 @cache
@@ -66,7 +71,7 @@ def solved_by_pandapower(point: OperatingPoint) -> pp.pandapowerNet:
     rows = [row for _, _, row in flow.joined.customers()]
     power = point.power * flow.base_w / 1e6
     net.load.loc[rows, "p_mw"], net.load.loc[rows, "q_mvar"] = -power.real, -power.imag
-    net.ext_grid["vm_pu"] = 1.01
+    net.ext_grid["vm_pu"] = point.source_pu
     pp.runpp(net, **settings(flow.joined))
     return net
 
@@ -177,11 +182,11 @@ def test_a_line_that_carries_the_whole_exchange_is_not_relieved_while_the_exchan
 
 def test_stated_ranges_are_secure_at_both_ends_and_the_agreed_power_is_kept() -> None:
     result = outcome(Scheme.TWO_STAGE)
-    assert {(e.reactive, e.high) for e in result.ends} == {
-        (reactive, high) for reactive in (False, True) for high in (False, True)
+    assert {(e.quantity, e.high) for e in result.ends} == {
+        (quantity, high) for quantity in ("active", "reactive") for high in (False, True)
     }
     assert not any(each.overloads for each in result.ends)
-    low, high = (e.found for e in result.ends if not e.reactive)
+    low, high = (e.found for e in result.ends if e.quantity == "active")
     active, reactive, _ = model().interface(result.point, 0)
     assert low - 1e-3 <= active <= high + 1e-3
     assert result.plan.targets is not None

@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 from coordination_cases import random_problem
 from coordination_oracle import delivered_by
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from presence import there
+from sampling import examples
 from scipy.optimize import linprog
 from test_ac_model import OFFERS, model
 
+from doe_allocation.coordination.ac_model import AcModel
 from doe_allocation.coordination.coordination import Scheme, coordinate
 from doe_allocation.coordination.problem import TSO, Linearised, Offer
-from doe_allocation.coordination.shortfall import Customers, shortfall
+from doe_allocation.coordination.shortfall import SERVED_MW, Customers, shortfall
+from doe_allocation.procurement.choices import FlexDirection
 
 SEEDS = st.integers(0, 10**6)
 
@@ -148,3 +151,54 @@ def test_customers_are_the_derivatives_of_the_power_flow() -> None:
         )
     assert len(customers.places) == len(set(customers.places))
     assert {operator for operator, _ in customers.places} == {"top", "middle", "left", "right"}
+
+
+POINTS = (
+    ("top", "load:0", 12_000_000),
+    ("middle", "load:0", 2_000_000),
+    ("left", "load:0", 20_000),
+    ("left", "load:1", 20_000),
+    ("right", "load:0", 9_000),
+    ("right", "load:1", 9_000),
+)
+
+
+def random_market(seed: int) -> AcModel:
+    """Return the hierarchy with random powers and offers, free, negative and equal prices too."""
+    rng = np.random.default_rng(seed)
+    offers = []
+    for k in range(int(rng.integers(1, 8))):
+        operator, point, most = POINTS[int(rng.integers(len(POINTS)))]
+        way = FlexDirection.UPWARD if rng.random() < 0.5 else FlexDirection.DOWNWARD
+        price = float(rng.choice([-20.0, 0.0, 5.0, 30.0, 30.0, 70.0, 90.0]))
+        size, reactive = int(rng.integers(1, most)), bool(rng.random() < 0.3)
+        offers.append(Offer(f"o{k}", f"p{k % 3}", operator, point, way, size, price, reactive))
+    power = (
+        ("top", float(rng.choice([-3e6, 0.0, 5e6]))),
+        ("middle", float(rng.uniform(-7e6, 7e6))),
+        ("left", float(rng.uniform(-40e3, 40e3))),
+        ("right", float(rng.uniform(-40e3, 70e3))),
+    )
+    return model(tuple(offers), float(rng.uniform(1.0, 1.03)), None, power)
+
+
+@settings(max_examples=examples(8), deadline=None)
+@given(SEEDS)
+@example(5)
+def test_every_scheme_has_an_outcome_and_what_remains_has_a_sentence(seed: int) -> None:
+    ac = random_market(seed)
+    for scheme in (Scheme.TWO_STAGE, Scheme.COMMON, Scheme.LOCAL):
+        result = coordinate(ac, scheme)
+        assert sum(result.balances.values()) == 0
+        left = bool(result.overloads) or result.unserved_mw > SERVED_MW
+        assert (result.shortfall is not None) == left
+        if result.shortfall is None:
+            continue
+        exceeded = {each.element: each for each in result.shortfall.exceeded}
+        for over in result.overloads:
+            if over.element in exceeded:  # no use of the offers is better, to first order
+                best = exceeded[over.element]
+                assert best.unit == over.unit
+                assert best.limit == pytest.approx(over.limit, rel=1e-9)
+        for element in exceeded:
+            assert element.split()[0] in str(result.shortfall)
