@@ -8,11 +8,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 from coordination_cases import random_problem
+from coordination_networks import BASE_W, OFFERS, model, solved_by_pandapower
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from presence import there
 from scipy.optimize import linprog
-from test_ac_model import BASE_W, OFFERS, model, solved_by_pandapower
 
 from doe_allocation.coordination.area import all_offers, respond
 from doe_allocation.coordination.coordination import Scheme, coordinate

@@ -261,6 +261,27 @@ def test_the_shipped_case_shows_what_schemes_differ_in() -> None:
     assert_pandapower_agrees(case.model, coordinate(case.model, Scheme.COMMON).point)
 
 
+@pytest.mark.slow
+def test_the_voltage_that_the_shipped_case_could_choose_is_the_present_one(tmp_path: Path) -> None:
+    text = coordination_path("bundled:tso-dso").read_text(encoding="utf-8")
+    band = "source_pu = 1.03\nsource_min_pu = 1.01\nsource_max_pu = 1.05\n"
+    model = load_coordination_case(
+        case_file(tmp_path, text.replace("source_pu = 1.03\n", band))
+    ).model
+    result = coordinate(model, Scheme.TWO_STAGE)
+    ends = [e for e in result.ends if e.quantity == "voltage"]
+    found = {(e.operator, e.high): round(e.found, 3) for e in ends}
+    assert found == {
+        ("rural", False): pytest.approx(1.022, abs=6e-4),
+        ("rural", True): pytest.approx(1.040, abs=6e-4),
+        ("commercial", False): pytest.approx(1.020, abs=6e-4),
+        ("commercial", True): pytest.approx(1.042, abs=6e-4),
+    }
+    assert not any(each.overloads for each in ends)
+    assert result.point.source_pu == pytest.approx(1.03, abs=1e-4)
+    assert float(result.cost) == pytest.approx(1796.81, rel=1e-3)
+
+
 def assert_pandapower_agrees(model: AcModel, point: OperatingPoint) -> None:
     """Compare all voltages with pandapower's own power flow, and with their limits."""
     flow = model.flow

@@ -214,6 +214,12 @@ def test_the_bundled_day_shifts_activations_to_whom_terms_allow_it(tmp_path):
     assert cost == pytest.approx(369.55, abs=0.01)
     for each in content.cases:
         assert there(there(each.outcome).adversary_after).percent <= 100.0
+    alone = json.loads(bundled("flexibility/feeder-12bus-day.json").read_text())
+    del alone["terms"]
+    run("procure", written(tmp_path, alone), "--ac-exact", "-o", tmp_path / "s.json")
+    content = ProcurementFile.model_validate_json((tmp_path / "s.json").read_bytes())
+    cost = sum(there(each.outcome).cost_eur_per_h for each in content.cases)
+    assert cost == pytest.approx(350.34, abs=0.01)
 
 
 def test_the_table_of_a_day_has_the_intervals_with_needs_and_the_sums():

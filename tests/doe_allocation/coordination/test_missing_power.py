@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from coordination_cases import random_problem
+from coordination_networks import OFFERS, model
 from coordination_oracle import delivered_by
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from presence import there
 from sampling import examples
 from scipy.optimize import linprog
-from test_ac_model import OFFERS, model
 
 from doe_allocation.coordination.ac_model import AcModel
 from doe_allocation.coordination.coordination import Scheme, coordinate
