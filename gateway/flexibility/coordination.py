@@ -30,6 +30,7 @@ from gateway.flexibility.coordination_result import (
     ToldRecord,
     UnrelievableRecord,
 )
+from security_check.errors import PowerFlowError
 
 Step = Callable[[int], None]
 
@@ -60,7 +61,12 @@ def run_schemes(
     model, records = case.model, []
     for done, (scheme, priority) in enumerate(chosen, start=1):
         start = time.perf_counter()
-        outcome = coordinate(model, scheme, priority)
+        try:
+            outcome = coordinate(model, scheme, priority)
+        except PowerFlowError as error:
+            raise PowerFlowError(
+                f"what {scheme.value} activates has no AC power flow: {error}"
+            ) from None
         records.append(_record(model, outcome, time.perf_counter() - start))
         if step is not None:
             step(done)

@@ -9,6 +9,7 @@ import numpy as np
 
 from doe_allocation.procurement.assessment import Assessment
 from doe_allocation.procurement.choices import CurrentShape, FlexDirection, Objective
+from doe_allocation.procurement.linear_model import LinearModel
 from doe_allocation.procurement.problem import ProcurementProblem
 from doe_allocation.procurement.procurement import (
     Procured,
@@ -37,7 +38,7 @@ from gateway.flexibility.procurement_result import (
 )
 from gateway.formats.faults import InputFaults
 from security_check.arrays import FloatArray
-from security_check.errors import Fault, GridError, InsecureError
+from security_check.errors import Fault, GridError, InsecureError, PowerFlowError
 from security_check.verification.adversary import Finding
 from security_check.worst_case.robust_rows import SECURE
 
@@ -105,6 +106,8 @@ def _intervals(
     seed: int,
 ) -> Iterator[ProcuredCase]:
     """Yield each interval of a case: together where terms couple them, else one by one."""
+    for interval, problem in zip(loaded.names, problems, strict=True):
+        _has_power_flow(f"case {name} {interval}".rstrip(), problem)
     coupled = loaded.coupling is not None
     groups = [range(len(problems))] if coupled else [range(k, k + 1) for k in range(len(problems))]
     for group in groups:
@@ -117,6 +120,19 @@ def _intervals(
         short = [loaded.names[k] for k in group if isinstance(found[k - group[0]], GridError)]
         for k, problem, each in zip(group, own, found, strict=True):
             yield _case(name, loaded.names[k], problem, settings, each, short)
+
+
+def _has_power_flow(where: str, problem: ProcurementProblem) -> None:
+    """Raise :class:`PowerFlowError`, with the powers, where nothing works without activation."""
+    try:
+        LinearModel.around(problem, np.zeros(len(problem.offers)))
+    except PowerFlowError as error:
+        expected = -problem.forecast.power_pu.sum() * problem.network.base_power_w / 1e3
+        detail = (
+            f"without activation, at {problem.source_pu:g} p.u. and with {expected.real:,.6g} kW "
+            f"and {expected.imag:,.6g} kvar withdrawn in sum, there is no AC power flow"
+        )
+        raise PowerFlowError(f"{where}: {detail}: {error}") from None
 
 
 def _case(

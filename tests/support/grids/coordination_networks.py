@@ -13,6 +13,7 @@ from hierarchy_cases import write
 
 from doe_allocation.coordination.ac_model import AcModel, OperatingPoint, market_of
 from doe_allocation.coordination.problem import Offer, Portfolio, SystemNeed
+from doe_allocation.hierarchy.joint_model.members import Hierarchy
 from doe_allocation.hierarchy.joint_model.newton import settings
 from doe_allocation.procurement.choices import FlexDirection
 from gateway.hierarchy.loading import load_hierarchy
@@ -33,14 +34,19 @@ LOADINGS = {("middle", "line:0"): 0.62, ("top", "line:0"): 0.24}
 
 
 @cache
+def loaded_hierarchy() -> Hierarchy:
+    with TemporaryDirectory() as folder:
+        return load_hierarchy(write(Path(folder)))
+
+
+@cache
 def model(
     offers: tuple[Offer, ...] = OFFERS,
     source_pu: float = 1.01,
     band: tuple[float, float] | None = None,
     base_w: tuple[tuple[str, float], ...] = tuple(BASE_W.items()),
 ) -> AcModel:
-    with TemporaryDirectory() as folder:
-        hierarchy = load_hierarchy(write(Path(folder)))
+    hierarchy = loaded_hierarchy()
     need = SystemNeed(UP, 5_000_000, 500.0)
     parties = (Portfolio("trader", 1_000_000, 90.0),)
     market = market_of(hierarchy, offers, need, parties, 0.95)
