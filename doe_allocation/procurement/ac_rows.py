@@ -29,6 +29,7 @@ from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import Climb
 
 _AIM = 5e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
+_KEPT = 1e-12  # parts of a scale: by less a limit that nothing moves is beyond it by rounding
 _LOOSE = 1e-7  # parts of a scale: a limit that binds is this near to it
 _DROPS = 4  # times that rows of earlier rounds are dropped at most
 _NEAR = 0.3  # parts of a scale: later rounds add the rows of quantities this near their limits
@@ -90,7 +91,7 @@ class AcRows:
         """
         self._power = power = found.power
         fresh, violation = self._rows_at(power, _NEAR)
-        if violation.max(initial=-np.inf) <= 0.0:
+        if violation.max(initial=-np.inf) <= _KEPT:
             attacked = self._attacked(power)
             loose = (found.worth != 0.0) & (violation < -_LOOSE)
             if len(attacked.b):
@@ -151,7 +152,7 @@ class AcRows:
         first = attacked(self.problem, self.robust, power, self.rng)
         u, parts = self.problem.box(power), []
         for finding in (first, *first.others):
-            if finding.violation > 0.0:
+            if finding.violation > _KEPT:
                 row = np.array([finding.row])
                 point = WorstPoints(finding.point.share, finding.point.free)
                 parts.append(self._linear(row, self.robust.problem.at(row, point, u), power))

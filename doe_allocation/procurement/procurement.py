@@ -17,7 +17,7 @@ from doe_allocation.procurement.ac_rows import AcRows
 from doe_allocation.procurement.assessment import Assessment, assess
 from doe_allocation.procurement.choices import CurrentShape, FlexDirection, Objective
 from doe_allocation.procurement.clearing import PlaneRows, explaining_rows
-from doe_allocation.procurement.cones import ConesClearing
+from doe_allocation.procurement.cones import ConesClearing, ConeSolverError
 from doe_allocation.procurement.coupling import Coupling
 from doe_allocation.procurement.cutting import RowKeeper, best_together
 from doe_allocation.procurement.excess import scale_of
@@ -248,24 +248,31 @@ class _Day:
         return self.settings.shape is CurrentShape.CONES and not self.settings.ac_exact
 
     def best(self, goals: Sequence[Goal]) -> list[Activation]:
-        """Return the best activations, as the settings say."""
+        """Return the best activations, as the settings say.
+
+        Where the solver of cones gives no reliable answer, refined planes find the same.
+        """
         if self._cones:
-            return [
-                ConesClearing(problem, model, self.quantities).best(goal)
-                for problem, model, goal in zip(self.problems, self.models, goals, strict=True)
-            ]
+            with suppress(ConeSolverError):
+                return [
+                    ConesClearing(problem, model, self.quantities).best(goal)
+                    for problem, model, goal in zip(self.problems, self.models, goals, strict=True)
+                ]
+            return best_together(self._circles(), goals, self.coupling)
         return best_together(self.keepers, goals, self.coupling)
+
+    def _circles(self) -> list[PlaneRows]:
+        return [
+            PlaneRows(problem, model, self.quantities, self.settings.planes, refined=True)
+            for problem, model in zip(self.problems, self.models, strict=True)
+        ]
 
     def circle(self) -> list[Activation] | None:
         """Return the least cost under the circle itself; ``None`` where no polygon is used."""
         if self.settings.ac_exact or self.settings.shape is not CurrentShape.PLANES:
             return None
-        keepers = [
-            PlaneRows(problem, model, self.quantities, self.settings.planes, refined=True)
-            for problem, model in zip(self.problems, self.models, strict=True)
-        ]
         try:
-            return best_together(keepers, self.needs, self.coupling)
+            return best_together(self._circles(), self.needs, self.coupling)
         except UnrelievableError:  # it has room for a rounding only, which the polygon had, too
             return None
 

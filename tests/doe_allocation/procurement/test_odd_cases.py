@@ -76,6 +76,8 @@ def beyond(case: dict[str, Any], injected: np.ndarray) -> float:
 )
 @example(9, CurrentShape.PLANES, Objective.UPWARD, False)
 @example(50, CurrentShape.CONES, Objective.COST, False)
+@example(30040, CurrentShape.CONES, Objective.UPWARD, False)
+@example(30719, CurrentShape.CONES, Objective.COST, True)
 def test_there_is_a_secure_activation_or_limits_that_are_named(seed, shape, objective, ac_exact):
     case = odd_case(seed)
     problem = problem_of(case)
@@ -90,12 +92,14 @@ def test_there_is_a_secure_activation_or_limits_that_are_named(seed, shape, obje
             assert_no_draw_is_secure(case, problem, seed)
         return
     size = problem.network.base_power_w
-    finding = found.after.finding
-    secure = finding is None or finding.violation <= 1e-9
-    assert secure or not ac_exact
-    for power in (found.local.power, found.total):
+    states = [(found.total, found.after)]
+    if found.local_only is not None:
+        states.append((found.local.power, found.local_only))
+    for power, state in states:
+        secure = state.finding is None or state.finding.violation <= 1e-9
+        assert secure or not ac_exact
         over = beyond(case, problem.change @ power * size)
-        assert over <= (2e-6 if secure else 0.1)
+        assert over <= (2e-6 if secure else 0.3)
 
 
 def answered(problem, how):
