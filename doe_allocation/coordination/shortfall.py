@@ -163,9 +163,13 @@ def shortfall(problem: Linearised, customers: Customers) -> Shortfall:
         served,
     )
     value = rows.A @ best.values[:o]
-    over = np.maximum(value - whole.high, whole.low - value)
+    above, below = value - whole.high, whole.low - value
+    over = np.maximum(above, below)
     worst = [k for k in np.argsort(-over).tolist() if over[k] > _HELD]
-    exceeded = tuple(_unrelievable(problem, customers, k, float(over[k])) for k in worst)
+    exceeded = tuple(
+        _unrelievable(problem, customers, k, float(over[k]), is_high=bool(above[k] > below[k]))
+        for k in worst
+    )
     unserved = float(best.values[o])
     found = Shortfall(market.tso, exceeded, max(unserved, 0.0), ())
     if found.enough:
@@ -181,11 +185,10 @@ def shortfall(problem: Linearised, customers: Customers) -> Shortfall:
     return Shortfall(market.tso, exceeded, found.unserved_mw, tuple(_missing(customers, power)))
 
 
-def _unrelievable(problem: Linearised, customers: Customers, k: int, over: float) -> Unrelievable:
+def _unrelievable(
+    problem: Linearised, customers: Customers, k: int, over: float, *, is_high: bool
+) -> Unrelievable:
     rows = problem.rows
-    is_high = rows.high[k] < np.inf and (
-        rows.low[k] == -np.inf or rows.value[k] > 0.5 * (rows.low[k] + rows.high[k])
-    )
     limit, sign = (rows.high[k], 1.0) if is_high else (rows.low[k], -1.0)
     size = float(customers.scale[k])
     return Unrelievable(

@@ -188,6 +188,7 @@ def test_needs_are_the_limits_exceeded_at_the_worst_vertex_of_an_interval(tmp_pa
             assert there_a == pytest.approx(worst, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_the_bundled_day_shifts_activations_to_whom_terms_allow_it(tmp_path):
     with saved_figures() as figures:
         done = run(
