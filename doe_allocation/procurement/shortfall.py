@@ -67,8 +67,8 @@ class InsufficientFlexibilityError(InsecureError):
     excess
         By how much the worst exceeds its limit, in parts of its scale.
     missing
-        Flexibility that would be needed beyond the offers; empty where no activation of these
-        resources would be enough.
+        Flexibility that would be needed beyond the offers; ``None`` where no activation of these
+        resources would be enough, empty where only intervals that it is coupled with lack some.
     activation
         Shape (o,), the best use of the offers, per unit.
     """
@@ -77,15 +77,18 @@ class InsufficientFlexibilityError(InsecureError):
         self,
         violations: Sequence[Violation],
         excess: float,
-        missing: Sequence[MissingFlexibility],
+        missing: Sequence[MissingFlexibility] | None,
         activation: FloatArray,
     ) -> None:
         worst = violations[0]
         over = abs(worst.value - worst.limit)
-        self.missing = tuple(missing)
+        self.missing = tuple(missing or ())
         self.activation = activation
-        what = "; ".join(map(str, missing)) if missing else "of another kind: no power of these "
-        what += "" if missing else f"resources, up to {BEYOND:g} times all they have, is enough"
+        if missing is None:
+            what = f"of another kind: no power of these resources, up to {BEYOND:g} times all they "
+            what += "have, is enough"
+        else:
+            what = "; ".join(map(str, missing)) or "in other intervals, which leave it no offers"
         super().__init__(
             worst.element,
             f"it cannot be relieved: with the best use of all offers it reaches {worst.value:.6g} "
@@ -124,8 +127,7 @@ def shortfalls(
 ) -> list[InsufficientFlexibilityError | None]:
     """Return for each interval why it has no activation; ``None`` where its limits are kept."""
     excesses = least_excesses(problems, quantities, rows, goals, coupling)
-    count = len(problems[0].network.connection_points)
-    missing = [np.zeros(2 * count)] * len(problems)
+    missing: Sequence[FloatArray | None] = [None] * len(problems)
     with suppress(UnrelievableError, FairnessError):
         missing = least_missing(problems, rows, goals, coupling)
     found: list[InsufficientFlexibilityError | None] = []
@@ -136,7 +138,7 @@ def shortfalls(
             found.append(None)
             continue
         violations = [_violation(problem, quantities[k], float(over[k])) for k in worst]
-        lacking = _missing(problem, beyond)
+        lacking = None if beyond is None else _missing(problem, beyond)
         found.append(
             InsufficientFlexibilityError(violations, float(over[worst[0]]), lacking, activation)
         )
