@@ -11,6 +11,8 @@ From the model to the result (docs/coordination.md):
 ``plan``              what a scheme decides
 ``joint_schemes``     schemes of one clearing: centralised, common, integrated, distributed
 ``separate_schemes``  schemes in which each operator clears by itself
+``voltage_stage``     the third stage of two-stage: the voltage at interfaces
+``shortfall``         what the offers cannot do, and what is missing where
 ``decentralised``     the common clearing by an exchange of prices and points
 ``ac_model``          the joint AC model of a hierarchy with a market in it
 ``settlement``        whole watts, and who pays whom

@@ -19,8 +19,10 @@ from doe_allocation.coordination.problem import (
     Market,
     Offer,
     Portfolio,
+    SourceVoltage,
     SystemNeed,
 )
+from doe_allocation.coordination.shortfall import Customers
 from doe_allocation.hierarchy.joint_model.members import Hierarchy
 from doe_allocation.hierarchy.joint_model.newton import JointFlowSolution, JointPowerFlow
 from doe_allocation.hierarchy.joint_model.pandapower_net import joint_net
@@ -35,6 +37,7 @@ from security_check.arrays import ComplexArray, FloatArray, IndexArray
 from security_check.model.limits import InterfaceLimits
 
 _NEAR = 0.02  # parts of a scale: a row whose reach ends so near its limit is kept
+_STEP_PU = 1e-4  # of the voltage at the top, by which derivatives are found
 _HELD = 1e-5  # parts of a scale by which a limit may be exceeded: half watts, and the last round
 
 
@@ -73,12 +76,15 @@ class OperatingPoint:
         Shape (c,), of the customers, per unit.
     state, values
         The power flow, and the quantities there, shape (K,).
+    source_pu
+        The voltage at the top.
     """
 
     activated: FloatArray
     power: ComplexArray
     state: JointFlowSolution
     values: FloatArray
+    source_pu: float
 
 
 def market_of(
@@ -139,6 +145,8 @@ class AcModel:
     loadings
         Highest loading, in parts of the rating, of branches with a lower limit than their rating,
         by operator and element.
+    source_band
+        Between which voltages at the top the TSO may choose; ``None`` where it has no choice.
 
     Raises
     ------
@@ -153,14 +161,16 @@ class AcModel:
         base_w: ComplexArray,
         source_pu: float,
         loadings: Mapping[tuple[str, str], float],
+        source_band: tuple[float, float] | None = None,
     ) -> None:
         self.market = market
+        self._hierarchy = hierarchy
         self.flow = JointPowerFlow(joint_net(hierarchy))
         bands = {b.child: InterfaceLimits(*b.band) for b in hierarchy.boundaries}
         contracts = {**bands, market.tso: hierarchy.contract}
         self.quantities = Quantities(self.flow, contracts)
         self._base_pu = base_w / self.flow.base_w
-        self._source_pu = float(source_pu)
+        self._source_pu, self._source_band = float(source_pu), source_band
         items = self.quantities.items
         self._high = self.quantities.high.copy()
         for k, each in enumerate(items):
@@ -174,6 +184,7 @@ class AcModel:
         self._reactive = np.array([places[name, REACTIVE] for name in market.areas], dtype=np.int64)
         self._voltage = np.array([places[name, BAND] for name in market.areas], dtype=np.int64)
         self.base = self.point(np.zeros(len(market.offers)))
+        self._limited = np.flatnonzero(np.isfinite(self.quantities.low) | np.isfinite(self._high))
         self._kept = self._within_reach()
 
     def _areas(self, hierarchy: Hierarchy) -> IndexArray:
@@ -196,8 +207,15 @@ class AcModel:
         change[at, np.arange(len(offers))] = self.market.change * WATTS / self.flow.base_w
         return change, at
 
-    def point(self, activated: FloatArray, near: OperatingPoint | None = None) -> OperatingPoint:
+    def point(
+        self,
+        activated: FloatArray,
+        near: OperatingPoint | None = None,
+        source_pu: float | None = None,
+    ) -> OperatingPoint:
         """Return the operating point with offers activated, shape (o,), MW.
+
+        The voltage at the top is that of the case, where no other is given.
 
         Raises
         ------
@@ -206,8 +224,9 @@ class AcModel:
         """
         power = self._base_pu + self._change @ activated
         start = None if near is None else near.state
-        state = self.flow.solve(power, self._source_pu, start)
-        return OperatingPoint(activated, power, state, self.quantities.values(state, power))
+        held = self._source_pu if source_pu is None else source_pu
+        state = self.flow.solve(power, held, start)
+        return OperatingPoint(activated, power, state, self.quantities.values(state, power), held)
 
     def _by_offer(self, point: OperatingPoint, wanted: IndexArray) -> FloatArray:
         """Return the derivatives of quantities by what is activated, shape (k, o)."""
@@ -216,16 +235,45 @@ class AcModel:
 
     def _within_reach(self) -> IndexArray:
         """Return the quantities that offers together could bring near a limit."""
-        limited = np.flatnonzero(np.isfinite(self.quantities.low) | np.isfinite(self._high))
+        limited = self._limited
         A = self._by_offer(self.base, limited)
         reach = np.abs(A) @ self.market.sizes
+        if self._source_band is not None:
+            width = self._source_band[1] - self._source_band[0]
+            reach = reach + np.abs(self._by_source(self.base)[limited]) * width
         value, near = self.base.values[limited], _NEAR * self.quantities.scale[limited]
         high, low = self._high[limited] - near, self.quantities.low[limited] + near
         return limited[(value + reach > high) | (value - reach < low)]
 
-    def linearised(self, point: OperatingPoint) -> Linearised:
-        """Return the market and all networks around an operating point."""
-        kept, count = self._kept, len(self.market.areas)
+    def _by_source(self, point: OperatingPoint) -> FloatArray:
+        """Return the derivatives of quantities by the voltage at the top, shape (K,)."""
+        values = []
+        for sign in (1.0, -1.0):
+            held = point.source_pu + sign * _STEP_PU
+            values.append(self.point(point.activated, point, held).values)
+        return np.asarray((values[0] - values[1]) / (2.0 * _STEP_PU))
+
+    def _source(self, point: OperatingPoint, kept: IndexArray) -> SourceVoltage | None:
+        if self._source_band is None:
+            return None
+        by_source, mega = self._by_source(point), self.flow.base_w / WATTS
+        low, high = self._source_band
+        return SourceVoltage(
+            by_source[kept] / self.quantities.scale[kept],
+            by_source[self._active] * mega,
+            by_source[self._reactive] * mega,
+            by_source[self._voltage],
+            point.values[self._voltage],
+            low - point.source_pu,
+            high - point.source_pu,
+        )
+
+    def linearised(self, point: OperatingPoint, *, everything: bool = False) -> Linearised:
+        """Return the market and all networks around an operating point.
+
+        Rows are those that offers could bring near a limit, or, if said so, of every limit.
+        """
+        kept, count = self._limited if everything else self._kept, len(self.market.areas)
         A = self._by_offer(point, np.concatenate([kept, self._active, self._reactive]))
         scale, mega = self.quantities.scale[kept], self.flow.base_w / WATTS
         items = [self.quantities.items[k] for k in kept.tolist()]
@@ -248,6 +296,27 @@ class AcModel:
             power[self._active],
             power[self._reactive],
             self.base.values[self._active] * mega,
+            source=self._source(point, kept),
+        )
+
+    def customers(self, point: OperatingPoint) -> Customers:
+        """Return all customers, as if each offered, beside the rows of every limit."""
+        wanted = np.concatenate([self._limited, self._active])
+        gradient = self.quantities.gradient(point.state, wanted)
+        joined = list(self.flow.joined.customers())
+        areas = areas_of(self._hierarchy)
+        ratio = np.array([member.network.reactive_ratio[at] for member, at, _ in joined])
+        by_power = (gradient.conj().T * (1.0 + 1j * ratio)).real * WATTS / self.flow.base_w
+        count, scale = len(self._limited), self.quantities.scale[self._limited]
+        items = [self.quantities.items[k] for k in self._limited.tolist()]
+        return Customers(
+            [(member.name, member.network.connection_points[at]) for member, at, _ in joined],
+            np.array([areas[member.name] for member, _, _ in joined], dtype=np.int64),
+            by_power[:count] / scale[:, None],
+            by_power[count:] * self.flow.base_w / WATTS,
+            float(np.abs(point.power).sum()) * self.flow.base_w / WATTS,
+            scale * np.array([each.per_unit for each in items]),
+            [each.unit for each in items],
         )
 
     def overloads(self, point: OperatingPoint) -> tuple[Overload, ...]:

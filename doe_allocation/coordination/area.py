@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from doe_allocation.coordination.problem import OWN, TOTAL, Linearised
-from doe_allocation.coordination.program import Rows, cheapest
+from doe_allocation.coordination.program import NotClearedError, Rows, cheapest
 from security_check.arrays import FloatArray
 
 _SEARCH_PRICE = 1.0  # EUR/MWh with which the ends of a range are found; limits are far dearer
@@ -105,7 +105,10 @@ def respond(problem: Linearised, area: int, terms: Terms) -> Point:
         exact = Rows(np.array([row for row, _ in kept]), edges[:, 0], edges[:, 1])
     if terms.rigid:
         limits, exact = Rows.none(len(price)), limits.and_also(exact)
-    best = cheapest(price - worth, terms.floor[mine], terms.ceiling[mine], limits, exact)
+    try:
+        best = cheapest(price - worth, terms.floor[mine], terms.ceiling[mine], limits, exact)
+    except NotClearedError as error:
+        raise NotClearedError(f"{_asked(problem, area, terms)}: {error}") from None
     activated = np.zeros(len(mine))
     activated[mine] = best.values
     found = np.zeros(len(own))
@@ -118,6 +121,18 @@ def respond(problem: Linearised, area: int, terms: Terms) -> Point:
         activated,
         found,
     )
+
+
+def _asked(problem: Linearised, area: int, terms: Terms) -> str:
+    """Return who was asked for what, as words for an error."""
+    kept = ", ".join(
+        f"{bounds[0]:.6g} to {bounds[1]:.6g} {unit}"
+        for bounds, unit in ((terms.active, "MW"), (terms.reactive, "Mvar"))
+        if bounds is not None
+    )
+    count = int((problem.market.area == area).sum())
+    name = problem.market.owner(area)
+    return f"{name} cannot change the power out of its area by {kept} with its {count} offers"
 
 
 def ends(problem: Linearised, area: int, terms: Terms, *, reactive: bool = False) -> list[Point]:
@@ -141,8 +156,14 @@ def ends(problem: Linearised, area: int, terms: Terms, *, reactive: bool = False
             ),
             rigid=True,
         )
+        if rigid.near is not None:
+            rigid = replace(rigid, near=far.active)
         edge = (value - _KEPT_MW, np.inf) if sign > 0.0 else (-np.inf, value + _KEPT_MW)
-        found.append(respond(problem, area, _holding(rigid, edge, reactive=reactive)))
+        try:
+            found.append(respond(problem, area, _holding(rigid, edge, reactive=reactive)))
+        except NotClearedError:  # by roundings of what was found first
+            cost = float(problem.market.prices @ far.activated)
+            found.append(replace(far, cost=cost, limit_worth=0.0 * far.limit_worth))
     return found
 
 
@@ -176,6 +197,11 @@ def cost_curve(
         else:
             curve.append(open_.pop())
     return curve
+
+
+def holding_active(terms: Terms, active: float) -> Terms:
+    """Return terms with a change of the active power out of the area that is kept."""
+    return replace(terms, active=(active - _KEPT_MW, active + _KEPT_MW))
 
 
 def _holding(terms: Terms, bounds: tuple[float, float], *, reactive: bool) -> Terms:

@@ -11,6 +11,7 @@ import numpy as np
 from doe_allocation.coordination.area import Point
 from doe_allocation.coordination.messages import Message, rounded
 from doe_allocation.coordination.problem import Linearised, Market
+from doe_allocation.coordination.voltage_stage import VoltagePoint
 from security_check.arrays import FloatArray
 
 
@@ -38,14 +39,17 @@ class RangeEnd:
     active_kept
         The active power out of the area that goes with it, MW; ``None`` in a range of active power.
     point
-        What is activated there, by the linear model.
+        What is activated there, by the linear model; in a range of voltage a :class:`VoltagePoint`.
+    reactive_kept
+        The reactive power that goes with it, in a range of voltage; else ``None``.
     """
 
     area: int
     reactive: bool
     high: bool
     active_kept: float | None
-    point: Point
+    point: Point | VoltagePoint
+    reactive_kept: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class Plan:
     targets
         Shape (2 m,), active, then reactive power that each DSO keeps at its interface, MW and
         Mvar; ``None`` where none is agreed.
+    source_change_pu
+        By how much the TSO moves the voltage at the top.
+    voltages
+        Shape (m,), that it picks at interfaces, per unit; ``None`` where it picks none.
     """
 
     bought: dict[str, FloatArray]
@@ -82,6 +90,8 @@ class Plan:
     ends: tuple[RangeEnd, ...] = ()
     targets: FloatArray | None = None
     steps: Mapping[str, FloatArray] = field(default_factory=dict)
+    source_change_pu: float = 0.0
+    voltages: FloatArray | None = None
 
     @property
     def activated(self) -> FloatArray:

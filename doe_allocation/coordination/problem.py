@@ -164,6 +164,32 @@ class LimitRows:
     current: BoolArray
 
 
+@dataclass(frozen=True, slots=True)
+class SourceVoltage:
+    """What a change of the voltage at the top does, where the TSO may choose it; r rows, m areas.
+
+    Parameters
+    ----------
+    by_rows
+        Shape (r,), change of the rows for a per unit more, with all activations as they are.
+    by_active, by_reactive, by_voltage
+        Shape (m,), of active and reactive power out of areas, MW and Mvar, and of the voltage at
+        their interfaces.
+    voltage
+        Shape (m,), at the interfaces now, per unit.
+    low, high
+        Between which changes the TSO may choose.
+    """
+
+    by_rows: FloatArray
+    by_active: FloatArray
+    by_reactive: FloatArray
+    by_voltage: FloatArray
+    voltage: FloatArray
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Linearised:
     """The market and all networks around one operating point.
@@ -185,6 +211,8 @@ class Linearised:
     last, reach
         What each step of the scheme activated in the last round, shapes (o,), MW; and how far from
         it the same step may go now, in parts of the offers.
+    source
+        The voltage at the top; ``None`` where it is given.
     """
 
     market: Market
@@ -197,6 +225,7 @@ class Linearised:
     scheduled: FloatArray
     last: Mapping[str, FloatArray] = field(default_factory=dict)
     reach: float = 1.0
+    source: SourceVoltage | None = None
 
     def bounds(self, step: str, floor: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
         """Return between which powers a step may activate, shapes (o,): the floor at least.

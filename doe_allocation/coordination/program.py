@@ -109,7 +109,7 @@ def cheapest(
     try:
         best = program.solve()
     except FairnessError as error:
-        raise NotClearedError(f"no activation keeps what operators agreed on: {error}") from None
+        raise NotClearedError(f"no activation keeps all that is asked: {error}") from None
     limit_worth = np.zeros(len(limits.A))
     limit_worth[kept] = best.worth[: len(kept)]
     values = np.clip(best.values[:n], lower, upper)

@@ -14,6 +14,7 @@ from doe_allocation.coordination.area import (
     all_offers,
     cost_curve,
     ends,
+    holding_active,
     own_need,
     respond,
     safe_boundaries,
@@ -32,7 +33,13 @@ from doe_allocation.coordination.plan import (
     schedule,
     unpriced,
 )
-from doe_allocation.coordination.problem import OWN, TOTAL, TSO, Linearised
+from doe_allocation.coordination.problem import OWN, TOTAL, TSO, Linearised, SourceVoltage
+from doe_allocation.coordination.program import NotClearedError
+from doe_allocation.coordination.voltage_stage import (
+    VoltageChoice,
+    choose_voltage,
+    voltage_curve,
+)
 from security_check.arrays import FloatArray
 
 
@@ -187,7 +194,10 @@ def _activated_by_tso(
 
 
 def two_stage(problem: Linearised, _: Priority) -> Plan:
-    """Agree on P by a cost curve, then on Q at that P; the DSO's redispatch keeps both."""
+    """Agree on P by a cost curve, then on Q at that P, then on V; the DSO's redispatch keeps all.
+
+    Without a voltage to choose there is no V.
+    """
     market, own = problem.market, _own_needs(problem)
     bought = _by_operator(problem, own)
     own_power = _sum(bought)
@@ -196,37 +206,83 @@ def two_stage(problem: Linearised, _: Priority) -> Plan:
     messages = [curve_message(problem, k, each, "range of P") for k, each in enumerate(first)]
     choice = choose(problem, first)
     wanted = [choice.power(first, area)[0] for area in areas]
-    kept = [replace(terms, active=(each, each)) for each in wanted]
+    kept = [holding_active(terms, each) for each in wanted]
     messages += _targets(problem, choice, first)
     second = [cost_curve(problem, k, each, reactive=True) for k, each in enumerate(kept)]
     messages += [curve_message(problem, k, each, "range of Q") for k, each in enumerate(second)]
     choice = choose(problem, second)
     messages += _targets(problem, choice, second)
     total = np.where(market.area == TSO, choice.activated, 0.0)
-    for area in areas:
-        reactive = choice.power(second, area)[1]
-        near = (reactive - _SAME_MW, reactive + _SAME_MW)
-        total = total + respond(problem, area, replace(kept[area], reactive=near)).activated
-    whole = Terms(0.0 * market.sizes, market.sizes)  # not only what this round reaches
-    far = [[whole for _ in areas], [replace(whole, active=each.active) for each in kept]]
-    nothing_out = problem.active - problem.own_out[: len(own)]
     targets = [choice.power(second, area) for area in areas]
-    stated = [
-        RangeEnd(k, reactive, bool(n), nothing_out[k] + wanted[k] if reactive else None, end)
-        for reactive in (False, True)
-        for k in areas
-        for n, end in enumerate(ends(problem, k, far[reactive][k], reactive=reactive))
-    ]
-    bought = {name: np.minimum(power, total) for name, power in bought.items()}
-    bought[market.tso] = total - np.sum(list(bought.values()), axis=0)
+    for area in areas:
+        near = (targets[area][1] - _SAME_MW, targets[area][1] + _SAME_MW)
+        total = total + respond(problem, area, replace(kept[area], reactive=near)).activated
+    stated = _stated_powers(problem, wanted, kept)
     out = np.concatenate([problem.active, problem.reactive]) - problem.own_out
     kept_power = out + np.array(targets).T.ravel()
+    moved, voltages = 0.0, None
+    if problem.source is not None:
+        picked = _pick_voltage(problem, problem.source, targets, kept_power)
+        if picked is not None:
+            total, moved = picked[0].activated, picked[0].source_change_pu
+            messages += picked[1]
+            stated = (*stated, *picked[2])
+        voltages = problem.source.voltage + problem.source.by_voltage * moved
+    bought = {name: np.minimum(power, total) for name, power in bought.items()}
+    bought[market.tso] = total - np.sum(list(bought.values()), axis=0)
     return Plan(
         bought,
         tuple(messages),
         choice.prices,
         no_portfolios(market),
-        ends=tuple(stated),
+        ends=stated,
         steps={OWN: own_power},
         targets=kept_power,
+        source_change_pu=moved,
+        voltages=voltages,
     )
+
+
+def _stated_powers(
+    problem: Linearised, wanted: list[float], kept: list[Terms]
+) -> tuple[RangeEnd, ...]:
+    """Return the ends of the ranges of P, then of Q, not only of what this round reaches."""
+    whole = Terms(0.0 * problem.market.sizes, problem.market.sizes)
+    areas = range(len(wanted))
+    far = [[whole for _ in areas], [replace(whole, active=each.active) for each in kept]]
+    nothing_out = problem.active - problem.own_out[: len(wanted)]
+    return tuple(
+        RangeEnd(k, reactive, bool(n), nothing_out[k] + wanted[k] if reactive else None, end)
+        for reactive in (False, True)
+        for k in areas
+        for n, end in enumerate(ends(problem, k, far[reactive][k], reactive=reactive))
+    )
+
+
+def _pick_voltage(
+    problem: Linearised,
+    source: SourceVoltage,
+    targets: list[tuple[float, float]],
+    kept_power: FloatArray,
+) -> tuple[VoltageChoice, list[Message], tuple[RangeEnd, ...]] | None:
+    """Return the third stage; ``None`` where no voltage but the present is in all ranges."""
+    market, count = problem.market, len(problem.market.areas)
+    try:
+        curves = [voltage_curve(problem, source, k, each) for k, each in enumerate(targets)]
+        choice = choose_voltage(problem, source, targets, curves)
+    except NotClearedError:
+        return None
+    messages = []
+    for k, (name, curve) in enumerate(zip(market.areas, curves, strict=True)):
+        voltage = [rounded(source.voltage[k] + each.change_pu) for each in curve]
+        content = {"voltage_pu": voltage, "cost_eur_per_h": [rounded(e.cost) for e in curve]}
+        messages.append(Message(name, market.tso, "range of V", content))
+    for k, name in enumerate(market.areas):
+        at = source.voltage[k] + source.by_voltage[k] * choice.source_change_pu
+        messages.append(Message(market.tso, name, "voltage", {"voltage_pu": rounded(at)}))
+    stated = tuple(
+        RangeEnd(k, False, bool(n), float(kept_power[k]), end, float(kept_power[count + k]))
+        for k, curve in enumerate(curves)
+        for n, end in enumerate((curve[0], curve[-1]))
+    )
+    return choice, messages, stated

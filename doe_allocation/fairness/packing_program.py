@@ -39,11 +39,23 @@ _OPTIONS: dict[str, bool | int | float | str] = {
     "small_matrix_value": 1e-12,
     "primal_feasibility_tolerance": _FEASIBLE,
     "dual_feasibility_tolerance": _FEASIBLE,
+    "mip_feasibility_tolerance": _FEASIBLE,
+    "mip_rel_gap": 0.0,
 }
+
+
+_INFEASIBLE = (
+    highspy.HighsModelStatus.kInfeasible,
+    highspy.HighsModelStatus.kUnboundedOrInfeasible,  # the programs here are bounded
+)
 
 
 class FairnessError(GridError):
     """A program of the fair division ends without a reliable solution."""
+
+
+class InfeasibleError(FairnessError):
+    """No values meet all rows and bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +191,19 @@ class PackingProgram:
             self._solver.setOptionValue(name, value)
         self._variables = 0
         self._rows = 0
+        self._whole: list[int] = []
         for low, high in zip(packing.lower, packing.upper, strict=True):
             self.add_variable(float(low), float(high))
         for row, most in zip(packing.A, packing.b, strict=True):
             self.add_row(row, -np.inf, float(most))
 
-    def add_variable(self, lower: float, upper: float) -> int:
-        """Add a variable; return its index."""
+    def add_variable(self, lower: float, upper: float, *, whole: bool = False) -> int:
+        """Add a variable, of whole values if said so; return its index."""
         none: IndexArray = np.zeros(0, dtype=np.int64)
         self._solver.addCol(0.0, lower, upper, 0, none.astype(np.int32), np.zeros(0))
+        if whole:
+            self._whole.append(self._variables)
+            self._solver.changeColIntegrality(self._variables, highspy.HighsVarType.kInteger)
         self._variables += 1
         return self._variables - 1
 
@@ -210,10 +226,12 @@ class PackingProgram:
         self._solver.changeRowBounds(row, least, np.inf)
 
     def solve(self) -> PackingOptimum:
-        """Return an optimum.
+        """Return an optimum; with variables of whole values, worths are those with these fixed.
 
         Raises
         ------
+        InfeasibleError
+            When no values meet all rows and bounds.
         FairnessError
             When the solver ends in any other way.
         """
@@ -225,14 +243,26 @@ class PackingProgram:
             self._solver.run()
         status = self._solver.getModelStatus()
         if status != optimal:
+            kind = InfeasibleError if status in _INFEASIBLE else FairnessError
             status_text = self._solver.modelStatusToString(status)
-            raise FairnessError(f"the linear program of the fair division ends with: {status_text}")
+            raise kind(f"the linear program ends with: {status_text}")
         solution = self._solver.getSolution()
+        if self._whole:
+            self._fix_whole(np.round(np.array(solution.col_value)[self._whole]))
+            return self.solve()
         return PackingOptimum(
             np.array(solution.col_value),
             -np.array(solution.row_dual),
             -np.array(solution.col_dual),
         )
+
+    def _fix_whole(self, values: FloatArray) -> None:
+        """Leave a linear program, in which prices are exact, with these whole values."""
+        for variable, value in zip(self._whole, values.tolist(), strict=True):
+            self._solver.changeColBounds(variable, value, value)
+            self._solver.changeColIntegrality(variable, highspy.HighsVarType.kContinuous)
+        self._whole = []
+        self._solver.clearSolver()
 
 
 @dataclass(frozen=True, slots=True)

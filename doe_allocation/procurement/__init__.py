@@ -7,9 +7,12 @@ Limits of voltages and currents hold for every deviation of a set (box, budget o
 ``linear_model``  voltages and currents linear in powers, with closed-form margins
 ``polygon``       planes inside a circle
 ``quantities``    what is limited, and its linear rows
-``program``       the linear programme over offers, and prices of limits
-``clearing``      the best activation under planes, also refined ones (``cones``: the circle itself)
-``ac_rows``       the iteration to AC exactness, with the adversary
+``coupling``      terms over time, which couple the intervals of a day
+``program``       the linear programme over offers of all intervals, and prices of limits
+``clearing``      rows of planes, also refined ones (``cones``: the circle itself)
+``ac_rows``       rows of exact AC gradients, with the adversary
+``cutting``       programmes and rows in turn, until the rows are right
+``excess``        relaxed programmes: the least excess, the least that is missing
 ``shortfall``     what cannot be relieved, and what is missing
 ``assessment``    voltages and currents of an activation, by AC power flow and by the linear model
 ``procurement``   all of it, in order: start there

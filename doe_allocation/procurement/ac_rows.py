@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from doe_allocation.procurement.problem import NotExactError, ProcurementProblem, UnrelievableError
-from doe_allocation.procurement.program import Activation, Goal, best_activation
+from doe_allocation.procurement.excess import least_excess
+from doe_allocation.procurement.problem import ProcurementProblem
+from doe_allocation.procurement.program import Activation, Goal
 from doe_allocation.procurement.quantities import LinearRows, Quantity, QuantityKind
 from security_check.arrays import FloatArray, IndexArray
 from security_check.operating_range.points import WorstPoints
@@ -27,18 +28,19 @@ from security_check.verification.adversary import Finding, attack
 from security_check.worst_case.robust_rows import RobustRows
 from security_check.worst_case.row_problem import Climb
 
-_ROUNDS = 100  # linear programmes at most; one to ten are usual
 _AIM = 5e-9  # parts of a scale below each limit that rows aim at, so that nothing ends above it
+_KEPT = 1e-12  # parts of a scale: by less a limit that nothing moves is beyond it by rounding
 _LOOSE = 1e-7  # parts of a scale: a limit that binds is this near to it
 _DROPS = 4  # times that rows of earlier rounds are dropped at most
 _NEAR = 0.3  # parts of a scale: later rounds add the rows of quantities this near their limits
+_MOVES = 3  # times that rows are taken anew where the least is above limits, until there is none
 SAMPLES = 256
 """Random deviations of an attack, besides its corners and climbs."""
 
 
 @dataclass
-class AcClearing:
-    """Finds activations at which the binding limits are met exactly in the AC power flow.
+class AcRows:
+    """Rows of exact AC gradients, for activations at which binding limits are met exactly.
 
     Parameters
     ----------
@@ -59,63 +61,66 @@ class AcClearing:
     rng: np.random.Generator
     rounds: int = 0
     robust: RobustRows = field(init=False)
-    _last: LinearRows = field(init=False)
+    _goal: Goal = field(init=False)
+    _rows: LinearRows = field(init=False)
+    _power: FloatArray = field(init=False)
+    _fresh: bool = True  # whether all rows are of the present activation
+    _drops: int = 0
+    _moves: int = 0
 
     def __post_init__(self) -> None:
         self.robust = self.problem.robust_rows()
         self._of_row = {
             row: k for k, quantity in enumerate(self.quantities) for row in quantity.rows
         }
-        self._last = self._none()
 
-    def best(self, goal: Goal) -> Activation:
-        """Return the best activation.
+    def begin(self, goal: Goal) -> None:
+        """Take the rows at the start, as far as the goal's bounds allow it."""
+        self._goal, self._drops, self._moves = goal, 0, 0
+        self._take(np.clip(self.start, goal.lower, goal.upper))
 
-        Raises
-        ------
-        UnrelievableError
-            When no activation keeps all limits.
-        PowerFlowError
-            When an activation has no power flow at some deviation.
-        NotExactError
-            When the rounds do not end.
-        """
-        power = np.clip(self.start, goal.lower, goal.upper)
-        rows, _ = self._rows_at(power, -np.inf)
-        drops = 0
-        for _ in range(_ROUNDS):
-            found = self._program(goal, rows, power)
-            power = found.power
-            fresh, violation = self._rows_at(power, _NEAR)
-            if violation.max(initial=-np.inf) <= 0.0:
-                attacked = self._attacked(power)
-                loose = (found.worth != 0.0) & (violation < -_LOOSE)
-                if len(attacked.b):
-                    fresh = self._joined(fresh, attacked)
-                elif not loose.any() or drops == _DROPS:
-                    return found
-                else:
-                    drops += 1
-                    rows = rows.take(np.flatnonzero(~loose[rows.quantity]))
-            rows = self._joined(rows, fresh)
-        raise NotExactError(f"procurement does not become exact in {_ROUNDS} rounds")
-
-    def rows(self, power: FloatArray | None = None) -> LinearRows:
-        """Return the rows at an activation, shape (o,).
-
-        Where none is given, those that the last linear programme could not meet.
-        """
-        return self._last if power is None else self._rows_at(power, -np.inf)[0]
-
-    def _program(self, goal: Goal, rows: LinearRows, power: FloatArray) -> Activation:
-        """Return the optimum; without rows of earlier rounds where these leave none."""
+    def rows(self) -> LinearRows:
+        """Return the rows of all rounds."""
         self.rounds += 1
-        change, count = self.problem.change, len(self.quantities)
-        try:
-            return best_activation(goal, rows, change, count)
-        except UnrelievableError:
-            self._last, _ = self._rows_at(power, -np.inf)
-            return best_activation(goal, self._last, change, count)
+        return self._rows
+
+    def improve(self, found: Activation) -> bool:
+        """Add rows where an activation is above a limit in AC, also where the adversary finds it.
+
+        Rows of earlier rounds that keep a limit further than it is are dropped.
+        """
+        self._power = power = found.power
+        fresh, violation = self._rows_at(power, _NEAR)
+        if violation.max(initial=-np.inf) <= _KEPT:
+            attacked = self._attacked(power)
+            loose = (found.worth != 0.0) & (violation < -_LOOSE)
+            if len(attacked.b):
+                fresh = self._joined(fresh, attacked)
+            elif not loose.any() or self._drops == _DROPS:
+                return False
+            else:
+                self._drops += 1
+                self._rows = self._rows.take(np.flatnonzero(~loose[self._rows.quantity]))
+        self._rows, self._fresh = self._joined(self._rows, fresh), False
+        return True
+
+    def afresh(self) -> bool:
+        """Take rows at the last activation alone, then where the least is above limits.
+
+        Rows are exact where they were taken only, so that other ones may leave an activation.
+        """
+        if not self._fresh:
+            self._take(self._power)
+            return True
+        if self._moves == _MOVES:
+            return False
+        self._moves += 1
+        self._take(least_excess(self.problem, self.quantities, self._rows, self._goal)[0])
+        return True
+
+    def _take(self, power: FloatArray) -> None:
+        self._power, self._fresh = power, True
+        self._rows, _ = self._rows_at(power, -np.inf)
 
     def _rows_at(self, power: FloatArray, near: float) -> tuple[LinearRows, FloatArray]:
         """Return rows at an activation, and the violation of each quantity there.
@@ -147,7 +152,7 @@ class AcClearing:
         first = attacked(self.problem, self.robust, power, self.rng)
         u, parts = self.problem.box(power), []
         for finding in (first, *first.others):
-            if finding.violation > 0.0:
+            if finding.violation > _KEPT:
                 row = np.array([finding.row])
                 point = WorstPoints(finding.point.share, finding.point.free)
                 parts.append(self._linear(row, self.robust.problem.at(row, point, u), power))
@@ -155,9 +160,6 @@ class AcClearing:
 
     def _joined(self, *parts: LinearRows) -> LinearRows:
         return LinearRows.joined(parts, len(self.problem.network.connection_points))
-
-    def _none(self) -> LinearRows:
-        return self._joined()
 
 
 def attacked(

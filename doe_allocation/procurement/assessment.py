@@ -34,6 +34,8 @@ class Assessment:
         Shape (m,), lowest voltage by the linear model.
     ac_worst, ac_lowest
         Shapes (Q,) and (m,), the same by the AC power flow, at the worst deviations found.
+    worst_at, lowest_at
+        Shapes (Q, d) and (m, d), the deviations there.
     finding
         What the adversary found; ``None`` where nothing is limited.
     """
@@ -43,6 +45,8 @@ class Assessment:
     lowest_bound: FloatArray
     ac_worst: FloatArray
     ac_lowest: FloatArray
+    worst_at: FloatArray
+    lowest_at: FloatArray
     finding: Finding | None
 
     @property
@@ -83,10 +87,20 @@ def assess(
         expected=LinearModel.around(problem, power).operating[:count],
         bound=np.abs(np.array([each[0] for each in far])),
         lowest_bound=np.array([each[0] for each in low]),
-        ac_worst=ac[0],
-        ac_lowest=ac[1],
+        ac_worst=ac.worst,
+        ac_lowest=ac.lowest,
+        worst_at=ac.worst_at,
+        lowest_at=ac.lowest_at,
         finding=attacked(problem, limited, power, rng) if len(limited.limited) else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Worst:
+    worst: FloatArray
+    lowest: FloatArray
+    worst_at: FloatArray
+    lowest_at: FloatArray
 
 
 def _ac_worst(
@@ -95,7 +109,7 @@ def _ac_worst(
     power: FloatArray,
     farthest: list[FloatArray],
     lowest: list[FloatArray],
-) -> tuple[FloatArray, FloatArray]:
+) -> _Worst:
     """Return the largest magnitude of every phasor, and the lowest of every voltage.
 
     Each row climbs from two starts: where no-load sensitivities lead, and from the worst deviations
@@ -112,13 +126,20 @@ def _ac_worst(
         lowest[phasor] if low else farthest[phasor]
         for phasor, low in zip(monitors.phasor[rows].tolist(), is_low.tolist(), strict=True)
     ]
-    free[:, problem.conditions.deviating] = np.array(at).reshape(len(rows), -1)
-    values = np.maximum(
-        robust.ascent.climb(rows, first, u).values,
-        robust.ascent.climb(rows, WorstPoints(first.share, free), u).values,
-    )
-    worst = np.zeros(len(farthest))
-    np.maximum.at(worst, monitors.phasor[rows[~is_low]], values[~is_low])
-    least = np.full(buses, np.inf)
-    np.minimum.at(least, monitors.phasor[rows[is_low]], -values[is_low])
-    return worst, least
+    deviating = problem.conditions.deviating
+    free[:, deviating] = np.array(at).reshape(len(rows), -1)
+    climbs = [
+        robust.ascent.climb(rows, start, u) for start in (first, WorstPoints(first.share, free))
+    ]
+    second = climbs[1].values > climbs[0].values
+    values = np.maximum(climbs[0].values, climbs[1].values)
+    points = np.where(second[:, None], climbs[1].points.free, climbs[0].points.free)[:, deviating]
+    worst, least = np.zeros(len(farthest)), np.full(buses, np.inf)
+    worst_at = np.zeros((len(farthest), points.shape[1]))
+    least_at = np.zeros((buses, points.shape[1]))
+    for k, phasor in enumerate(monitors.phasor[rows].tolist()):
+        if is_low[k] and -values[k] < least[phasor]:
+            least[phasor], least_at[phasor] = -values[k], points[k]
+        elif not is_low[k] and values[k] > worst[phasor]:
+            worst[phasor], worst_at[phasor] = values[k], points[k]
+    return _Worst(worst, least, worst_at, least_at)

@@ -1,17 +1,16 @@
-"""The best activation in the linear model, with magnitudes bounded by planes."""
+"""The rows of the linear model, with magnitudes bounded by planes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from doe_allocation.procurement.linear_model import LinearModel
 from doe_allocation.procurement.polygon import Polygon
-from doe_allocation.procurement.problem import NotExactError, ProcurementProblem
-from doe_allocation.procurement.program import Activation, Goal, best_activation
+from doe_allocation.procurement.problem import ProcurementProblem
+from doe_allocation.procurement.program import Activation, Goal
 from doe_allocation.procurement.quantities import (
     LinearRows,
     Quantity,
@@ -19,26 +18,14 @@ from doe_allocation.procurement.quantities import (
     linear_rows,
 )
 
-_ROUNDS = 200  # refinements at most; three to ten are usual
 _AIM = 5e-9  # parts of a limit by which added planes are inside it, so that nothing ends above
-_FINE_PLANES = 512  # of the polygon that stands for the circle where a sentence explains
+FINE_PLANES = 512
+"""Of the polygon that stands for the circle where a sentence explains."""
 
 
-class Clearing(Protocol):
-    """Finds the best activation for any goal under the same limits."""
-
-    def best(self, goal: Goal) -> Activation:
-        """Return the best activation; raises :class:`UnrelievableError` when there is none."""
-        ...
-
-    def rows(self) -> LinearRows:
-        """Return linear rows that stand for the limits, to explain why there is none."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class PlanesClearing:
-    """The linear programme with a polygon for each phasor that must not be too large.
+@dataclass
+class PlaneRows:
+    """Rows of a polygon for each phasor that must not be too large.
 
     Parameters
     ----------
@@ -53,58 +40,54 @@ class PlanesClearing:
     quantities: Sequence[Quantity]
     planes: int
     refined: bool = False
+    _polygons: list[Polygon] = field(default_factory=list)
 
-    def best(self, goal: Goal) -> Activation:
-        """Return the best activation.
-
-        When refined, planes that touch the circle are added where a phasor is beyond it (Kelley's
-        cutting planes), until none is.
-
-        Raises
-        ------
-        UnrelievableError
-            When no activation keeps all limits.
-        NotExactError
-            When refinement does not end.
-        """
-        polygons = self._polygons()
-        if not self.refined:
-            return self._best(goal, polygons)
-        for _ in range(_ROUNDS):
-            found = self._best(goal, polygons)
-            injected, beyond = self.problem.change @ found.power, False
-            for k, quantity in enumerate(self.quantities):
-                if quantity.kind is QuantityKind.VOLTAGE_MIN:
-                    continue
-                worst, _ = self.model.farthest(quantity.phasor, injected)
-                if abs(worst) > quantity.limit_pu:
-                    polygons[k] = polygons[k].touching_at(float(np.angle(worst)), 1.0 - _AIM)
-                    beyond = True
-            if not beyond:
-                return found
-        raise NotExactError(f"the planes of a circle are not fine enough in {_ROUNDS} rounds")
-
-    def rows(self) -> LinearRows:
-        """Return the rows before any refinement, inside the circle."""
+    def begin(self, goal: Goal) -> None:  # the same rows for every goal
+        """Take the polygons to begin with."""
         if self.refined:
-            return replace(self, planes=_FINE_PLANES, refined=False).rows()
-        return self._rows(self._polygons())
-
-    def _best(self, goal: Goal, polygons: Sequence[Polygon]) -> Activation:
-        rows, change = self._rows(polygons), self.problem.change
-        return best_activation(goal, rows, change, len(self.quantities))
-
-    def _rows(self, polygons: Sequence[Polygon]) -> LinearRows:
-        return linear_rows(self.problem, self.model, self.quantities, polygons)
-
-    def _polygons(self) -> list[Polygon]:
-        if self.refined:
-            return [Polygon.touching(self.planes)] * len(self.quantities)
+            self._polygons = [Polygon.touching(self.planes)] * len(self.quantities)
+            return
         regular = Polygon.regular(self.planes)
         angles = np.angle(self.model.operating)
-        return [
+        self._polygons = [
             Polygon.fine_around(self.planes, float(angles[quantity.phasor]))
             if quantity.kind is QuantityKind.VOLTAGE_MAX
             else regular
             for quantity in self.quantities
         ]
+
+    def rows(self) -> LinearRows:
+        """Return the rows of the polygons."""
+        return linear_rows(self.problem, self.model, self.quantities, self._polygons)
+
+    def improve(self, found: Activation) -> bool:
+        """Add planes that touch the circle where a phasor is beyond it; return whether one is."""
+        if not self.refined:
+            return False
+        injected, beyond = self.problem.change @ found.power, False
+        for k, quantity in enumerate(self.quantities):
+            if quantity.kind is QuantityKind.VOLTAGE_MIN:
+                continue
+            worst, _ = self.model.farthest(quantity.phasor, injected)
+            if abs(worst) > quantity.limit_pu:
+                angle = float(np.angle(worst))
+                self._polygons[k] = self._polygons[k].touching_at(angle, 1.0 - _AIM)
+                beyond = True
+        return beyond
+
+    def afresh(self) -> bool:
+        """Return that there are no other rows."""
+        return False
+
+
+def explaining_rows(
+    problem: ProcurementProblem,
+    model: LinearModel,
+    quantities: Sequence[Quantity],
+    goal: Goal,
+    planes: int = FINE_PLANES,
+) -> LinearRows:
+    """Return rows inside the circle, which a sentence about a shortfall stands on."""
+    fine = PlaneRows(problem, model, quantities, planes)
+    fine.begin(goal)
+    return fine.rows()

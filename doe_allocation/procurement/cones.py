@@ -31,7 +31,6 @@ from security_check.errors import GridError
 _ROUNDS = 60  # of adding cones at most
 _FAR = 1e-7  # parts of a limit: about what the cone solver leaves
 _PRICED = 1e-5  # parts of the largest gain: a smaller price is the cone solver's rounding
-_PLANES = 512  # of the polygon that stands for the circle where a sentence explains
 
 
 class ConeSolverError(GridError):
@@ -77,11 +76,6 @@ class ConesClearing:
             found = self._solved(goal, cones)
         raise ConeSolverError(f"the cones of {len(self.quantities)} limits do not come to rest")
 
-    def rows(self) -> LinearRows:
-        """Return the rows of a fine polygon inside the circle."""
-        polygons = [Polygon.regular(_PLANES)] * len(self.quantities)
-        return linear_rows(self.problem, self.model, self.quantities, polygons)
-
     def _exceeded(self, found: Activation, *, everything: bool) -> list[_Cone]:
         """Return the cones of phasors beyond their limits, each at its farthest point."""
         injected = self.problem.change @ found.power
@@ -107,18 +101,22 @@ class ConesClearing:
                 raise UnrelievableError
             return Activation(np.zeros(0), np.zeros(len(self.quantities)))
         scale = float(np.abs(goal.gain).max(initial=0.0)) or 1.0
-        x = cp.Variable(len(goal.gain))
+        unit = float(goal.upper.max(initial=0.0)) or 1.0
+        x = cp.Variable(len(goal.gain))  # in parts of the largest offer
         rows = self._lowest()
-        linear: list[Any] = [(rows.A @ self.problem.change) @ x <= rows.b] if len(rows.b) else []
+        A = unit * rows.A @ self.problem.change
+        sizes = np.maximum(np.abs(A).max(axis=1, initial=0.0), np.abs(rows.b))
+        sizes = np.where(sizes > 0.0, sizes, 1.0)
+        linear: list[Any] = [(A / sizes[:, None]) @ x <= rows.b / sizes] if len(rows.b) else []
         discs: list[Any] = [
             cp.SOC(
-                cp.Constant(each.limit),
-                np.array([each.by_offer.real, each.by_offer.imag]) @ x
-                + np.array([each.centre.real, each.centre.imag]),
+                cp.Constant(1.0),
+                np.array([each.by_offer.real, each.by_offer.imag]) * (unit / each.limit) @ x
+                + np.array([each.centre.real, each.centre.imag]) / each.limit,
             )
             for each in cones
         ]
-        bounds: list[Any] = [x >= goal.lower, x <= goal.upper]
+        bounds: list[Any] = [x >= goal.lower / unit, x <= goal.upper / unit]
         program = cp.Problem(cp.Maximize(goal.gain / scale @ x), linear + discs + bounds)
         try:
             with warnings.catch_warnings():
@@ -131,12 +129,13 @@ class ConesClearing:
         if program.status != cp.OPTIMAL:
             raise ConeSolverError(f"the cone program of procurement ends with: {program.status}")
         worth = np.zeros(len(self.quantities))
+        paid = scale * unit
         for each, disc in zip(cones, discs, strict=True):
-            worth[each.quantity] += scale * float(np.ravel(disc.dual_value[0])[0])
+            worth[each.quantity] += paid * float(np.ravel(disc.dual_value[0])[0]) / each.limit
         if linear:
-            np.add.at(worth, rows.quantity, -scale * np.ravel(linear[0].dual_value))
+            np.add.at(worth, rows.quantity, -paid * np.ravel(linear[0].dual_value) / sizes)
         worth[np.abs(worth) < _PRICED * scale] = 0.0
-        power = np.clip(np.asarray(x.value, dtype=float), goal.lower, goal.upper)
+        power = np.clip(unit * np.asarray(x.value, dtype=float), goal.lower, goal.upper)
         return Activation(power, worth)
 
     def _lowest(self) -> LinearRows:

@@ -1,8 +1,7 @@
 """Why no activation keeps all limits: which cannot be kept, by how much, and what is missing.
 
-Two relaxed linear programmes.  In the first each limit may be exceeded, at a price in parts of its
-scale; what is exceeded at least cost cannot be relieved.  In the second each resource may activate
-more than it offers, either way; the least that meets all rows is what is missing.
+What is exceeded where limits are exceeded the least cannot be relieved; the least that resources
+would have to activate beyond their offers is what is missing (:mod:`.excess`).
 """
 
 from __future__ import annotations
@@ -13,14 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from doe_allocation.fairness.packing_program import FairnessError
 from doe_allocation.procurement.choices import FlexDirection
+from doe_allocation.procurement.coupling import Coupling
+from doe_allocation.procurement.excess import (
+    BEYOND,
+    least_excesses,
+    least_missing,
+    scale_of,
+)
 from doe_allocation.procurement.problem import ProcurementProblem, UnrelievableError
-from doe_allocation.procurement.program import Goal, elastic_optimum
+from doe_allocation.procurement.program import Goal
 from doe_allocation.procurement.quantities import LinearRows, Quantity, QuantityKind
 from security_check.arrays import FloatArray
 from security_check.errors import InsecureError, Violation
 
-_NOTHING = 1e-7  # parts of a scale, or per unit of power: less is the solver's rounding
+_NOTHING = 1e-7  # parts of a scale, or of the largest power: less is the solver's rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,8 @@ class InsufficientFlexibilityError(InsecureError):
     excess
         By how much the worst exceeds its limit, in parts of its scale.
     missing
-        Flexibility that would be needed beyond the offers; empty where no activation of these
-        resources would be enough.
+        Flexibility that would be needed beyond the offers; ``None`` where no activation of these
+        resources would be enough, empty where only intervals that it is coupled with lack some.
     activation
         Shape (o,), the best use of the offers, per unit.
     """
@@ -70,15 +77,18 @@ class InsufficientFlexibilityError(InsecureError):
         self,
         violations: Sequence[Violation],
         excess: float,
-        missing: Sequence[MissingFlexibility],
+        missing: Sequence[MissingFlexibility] | None,
         activation: FloatArray,
     ) -> None:
         worst = violations[0]
         over = abs(worst.value - worst.limit)
-        self.missing = tuple(missing)
+        self.missing = tuple(missing or ())
         self.activation = activation
-        what = "; ".join(map(str, missing)) if missing else "of another kind: no power of these "
-        what += "" if missing else "resources, however large, is enough"
+        if missing is None:
+            what = f"of another kind: no power of these resources, up to {BEYOND:g} times all they "
+            what += "have, is enough"
+        else:
+            what = "; ".join(map(str, missing)) or "in other intervals, which leave it no offers"
         super().__init__(
             worst.element,
             f"it cannot be relieved: with the best use of all offers it reaches {worst.value:.6g} "
@@ -102,65 +112,61 @@ def shortfall(
     UnrelievableError
         When even the relaxed programme has no solution, or exceeds nothing.
     """
-    activation, over = _excess(problem, quantities, rows, goal)
-    beyond_rounding = min(_NOTHING, 0.5 * float(over.max(initial=0.0)))
-    worst = [int(k) for k in np.argsort(-over) if over[k] > beyond_rounding]
-    if not worst:
+    (error,) = shortfalls([problem], quantities, [rows], [goal])
+    if error is None:
         raise UnrelievableError
-    violations = []
-    for k in worst:
-        quantity = quantities[k]
-        sign = -1.0 if quantity.kind is QuantityKind.VOLTAGE_MIN else 1.0
-        beyond = sign * over[k] * _scale(problem, quantity) * quantity.unit_size
-        violations.append(
-            Violation(quantity.element, quantity.limit + beyond, quantity.limit, quantity.unit)
-        )
-    return InsufficientFlexibilityError(
-        violations, float(over[worst[0]]), _missing(problem, rows, goal), activation
-    )
+    return error
 
 
-def _scale(problem: ProcurementProblem, quantity: Quantity) -> float:
-    return float(problem.limits.scale[quantity.rows[0]])
-
-
-def _excess(
-    problem: ProcurementProblem,
+def shortfalls(
+    problems: Sequence[ProcurementProblem],
     quantities: Sequence[Quantity],
-    rows: LinearRows,
-    goal: Goal,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the activation of least excess over limits, and this, in parts of their scales.
+    rows: Sequence[LinearRows],
+    goals: Sequence[Goal],
+    coupling: Coupling | None = None,
+) -> list[InsufficientFlexibilityError | None]:
+    """Return for each interval why it has no activation; ``None`` where its limits are kept."""
+    excesses = least_excesses(problems, quantities, rows, goals, coupling)
+    missing: Sequence[FloatArray | None] = [None] * len(problems)
+    with suppress(UnrelievableError, FairnessError):
+        missing = least_missing(problems, rows, goals, coupling)
+    found: list[InsufficientFlexibilityError | None] = []
+    for problem, (activation, over), beyond in zip(problems, excesses, missing, strict=True):
+        least = min(_NOTHING, 0.5 * float(over.max(initial=0.0)))
+        worst = [int(k) for k in np.argsort(-over) if over[k] > least]
+        if not worst:
+            found.append(None)
+            continue
+        violations = [_violation(problem, quantities[k], float(over[k])) for k in worst]
+        lacking = None if beyond is None else _missing(problem, beyond)
+        found.append(
+            InsufficientFlexibilityError(violations, float(over[worst[0]]), lacking, activation)
+        )
+    return found
 
-    Shapes (o,) and (quantities,).
-    """
-    elastic = np.zeros((len(rows.b), len(quantities)))
-    scale = np.array([_scale(problem, quantity) for quantity in quantities])
-    each = np.arange(len(rows.b))
-    elastic[each, rows.quantity] = -np.abs(rows.by_limit) * scale[rows.quantity]
-    over = np.hstack([rows.A @ problem.change, elastic])
-    return elastic_optimum(goal, over, rows.b, np.ones(len(quantities)))
+
+def _violation(problem: ProcurementProblem, quantity: Quantity, over: float) -> Violation:
+    sign = -1.0 if quantity.kind is QuantityKind.VOLTAGE_MIN else 1.0
+    beyond = sign * over * scale_of(problem, quantity) * quantity.unit_size
+    return Violation(quantity.element, quantity.limit + beyond, quantity.limit, quantity.unit)
 
 
-def _missing(problem: ProcurementProblem, rows: LinearRows, goal: Goal) -> list[MissingFlexibility]:
-    """Return the least power beyond the offers that meets all rows; empty where none does."""
-    count = len(problem.network.connection_points)
-    beyond = np.hstack([rows.A @ problem.change, rows.A, -rows.A])
-    with suppress(UnrelievableError):
-        _, power = elastic_optimum(goal, beyond, rows.b, np.ones(2 * count))
-        found = []
-        for k in np.flatnonzero(power > _NOTHING).tolist():
-            at = k % count
-            found.append(
-                MissingFlexibility(
-                    problem.network.connection_points[at],
-                    bus_of(problem, at),
-                    FlexDirection.UPWARD if k < count else FlexDirection.DOWNWARD,
-                    float(power[k]) * problem.network.base_power_w,
-                )
+def _missing(problem: ProcurementProblem, power: FloatArray) -> list[MissingFlexibility]:
+    """Return the power beyond the offers, (2 c,), that is not rounding, by resource and way."""
+    network, found = problem.network, []
+    count = len(network.connection_points)
+    largest = max(float(power.max(initial=0.0)), float(problem.sizes.max(initial=0.0)))
+    for k in np.flatnonzero(power > _NOTHING * largest).tolist():
+        at = k % count
+        found.append(
+            MissingFlexibility(
+                network.connection_points[at],
+                bus_of(problem, at),
+                FlexDirection.UPWARD if k < count else FlexDirection.DOWNWARD,
+                float(power[k]) * network.base_power_w,
             )
-        return found
-    return []
+        )
+    return found
 
 
 def bus_of(problem: ProcurementProblem, resource: int) -> str:

@@ -51,6 +51,7 @@ def coordinate(
     with err.status("Reading the networks of all operators ..."):
         from doe_allocation.coordination.coordination import WITH_PRIORITY, Scheme
         from doe_allocation.coordination.plan import Priority
+        from doe_allocation.coordination.shortfall import SERVED_MW
         from gateway.flexibility.coordination import run_schemes
         from gateway.flexibility.coordination_case import coordination_path, load_coordination_case
         from gateway.terminal.flexibility.coordination import show_comparison, show_scheme
@@ -85,8 +86,5 @@ def coordinate(
         else:
             show_scheme(result, out)
     only = result.schemes[0]
-    if not compare and (only.overloads or only.unserved_mw > _SERVED_MW):
+    if not compare and (only.overloads or only.unserved_mw > SERVED_MW):
         raise typer.Exit(NOT_SECURE)
-
-
-_SERVED_MW = 1e-4  # a need that lacks less, losses of the last round, is served

@@ -77,11 +77,12 @@ def procure(
     limit that the linear model does not keep in AC power flow (--ac-exact does).
     """
     with err.status("Reading the case ..."):
-        from gateway.flexibility.case_loading import SetChoice, case_path, load_cases
+        from gateway.flexibility.case_loading import SetChoice, case_path
+        from gateway.flexibility.day_loading import load_day
         from gateway.flexibility.procurement import procure_cases, settings_of
         from gateway.terminal.flexibility.procurement import show_procurement
 
-        loaded = load_cases(case_path(file))
+        loaded = load_day(case_path(file))
     try:
         choice = SetChoice.parse(within)
     except ValueError as error:

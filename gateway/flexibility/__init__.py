@@ -2,6 +2,8 @@
 
 ``case_schema``         the file of a procurement case, key by key
 ``case_loading``        from a file to the problem, or all of its faults
+``day_loading``         the same with the intervals of a day, and terms that couple them
+``needs``               limits that are exceeded without activation
 ``procurement_result``  the file that ``procure`` writes
 ``procurement``         what ``procure`` computes
 ``market_schema``       the file of a flexibility market case, key by key

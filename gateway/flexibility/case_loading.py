@@ -15,7 +15,7 @@ from doe_allocation.procurement.choices import FlexDirection
 from doe_allocation.procurement.problem import FlexOffer, ProcurementProblem
 from gateway.flexibility.case_schema import FlexOfferEntry, ProcurementCaseFile, ResourceEntry
 from gateway.formats.faults import InputFaults
-from gateway.formats.input_files import named_file, parsed_json, read_bytes, shown_name
+from gateway.formats.input_files import named_file, parsed_json
 from security_check.arrays import FloatArray
 from security_check.errors import Fault, NetworkFaults
 from security_check.importers.branch_table import (
@@ -150,19 +150,14 @@ def case_path(name: str) -> Path:
     return named_file(name, "case", _FOLDER, ".json")
 
 
-def load_cases(path: Path) -> LoadedCases:
-    """Return the cases of a file.
+def read_cases(text: bytes, source: str, largest_w: float | None = None) -> LoadedCases:
+    """Return the cases of a JSON text for one interval; ``source`` names it in messages.
 
-    Raises
-    ------
-    InputFaults
-        With every fault of the file.
-    """
-    return read_cases(read_bytes(path), shown_name(path))
-
-
-def read_cases(text: bytes, source: str) -> LoadedCases:
-    """Return the cases of a JSON text; ``source`` names it in messages.
+    Parameters
+    ----------
+    largest_w
+        Power of all resources together that the unit of power is for, where several intervals have
+        one unit.
 
     Raises
     ------
@@ -173,7 +168,7 @@ def read_cases(text: bytes, source: str) -> LoadedCases:
     faults = [*_limit_faults(content), *_resource_faults(content)]
     offers = _offers(content)
     faults += _offer_faults(content, offers)
-    table = _table(content, source)
+    table = _table(content, source, largest_w)
     try:
         network = network_of_table(table)
     except NetworkFaults as found:
@@ -231,7 +226,7 @@ def _unlimited(content: ProcurementCaseFile) -> np.ndarray[tuple[int], np.dtype[
     )
 
 
-def _table(content: ProcurementCaseFile, name: str) -> BranchTable:
+def _table(content: ProcurementCaseFile, name: str, largest_w: float | None) -> BranchTable:
     return BranchTable(
         name,
         content.base_voltage_v_line_to_line,
@@ -258,6 +253,7 @@ def _table(content: ProcurementCaseFile, name: str) -> BranchTable:
             )
             for each in content.pods
         ],
+        largest_w,
     )
 
 
@@ -336,7 +332,7 @@ def _offer_faults(content: ProcurementCaseFile, offers: list[FlexOfferEntry]) ->
             continue
         if not resource.flexible:
             yield Fault(own, "it offers flexibility, but it is not flexible")
-        if each.from_kw >= each.to_kw:
+        if each.from_kw >= each.to_kw > 0.0 or each.from_kw > each.to_kw:
             yield Fault(own, f"its offer goes from {each.from_kw:g} to {each.to_kw:g} kW")
             continue
         yield from _beyond(own, each, resource)

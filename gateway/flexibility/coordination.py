@@ -13,6 +13,7 @@ from doe_allocation.coordination.coordination import Outcome, Scheme, coordinate
 from doe_allocation.coordination.plan import Priority
 from doe_allocation.coordination.problem import WATTS
 from doe_allocation.coordination.settlement import Award
+from doe_allocation.coordination.shortfall import Shortfall
 from doe_allocation.procurement.choices import FlexDirection
 from gateway.flexibility.coordination_case import CoordinationCase
 from gateway.flexibility.coordination_result import (
@@ -20,12 +21,16 @@ from gateway.flexibility.coordination_result import (
     BuyerRecord,
     CoordinationFile,
     InterfaceRecord,
+    MissingPowerRecord,
     OverloadRecord,
     PartyRecord,
     RangeEndRecord,
     SchemeRecord,
+    SchemeShortfallRecord,
     ToldRecord,
+    UnrelievableRecord,
 )
+from security_check.errors import PowerFlowError
 
 Step = Callable[[int], None]
 
@@ -56,7 +61,12 @@ def run_schemes(
     model, records = case.model, []
     for done, (scheme, priority) in enumerate(chosen, start=1):
         start = time.perf_counter()
-        outcome = coordinate(model, scheme, priority)
+        try:
+            outcome = coordinate(model, scheme, priority)
+        except PowerFlowError as error:
+            raise PowerFlowError(
+                f"what {scheme.value} activates has no AC power flow: {error}"
+            ) from None
         records.append(_record(model, outcome, time.perf_counter() - start))
         if step is not None:
             step(done)
@@ -101,10 +111,11 @@ def _record(model: AcModel, outcome: Outcome, seconds: float) -> SchemeRecord:
         iterations=outcome.plan.iterations,
         rounds=outcome.rounds,
         settled=outcome.settled,
+        source_pu=outcome.point.source_pu,
         ends=[
             RangeEndRecord(
                 operator=each.operator,
-                power="reactive" if each.reactive else "active",
+                quantity=each.quantity,
                 end="highest" if each.high else "lowest",
                 stated=each.stated,
                 found=each.found,
@@ -112,7 +123,20 @@ def _record(model: AcModel, outcome: Outcome, seconds: float) -> SchemeRecord:
             )
             for each in outcome.ends
         ],
+        shortfall=_shortfall(outcome.shortfall),
         seconds=seconds,
+    )
+
+
+def _shortfall(found: Shortfall | None) -> SchemeShortfallRecord | None:
+    if found is None:
+        return None
+    return SchemeShortfallRecord(
+        detail=str(found),
+        enough=found.enough,
+        exceeded=[UnrelievableRecord.from_fields(each) for each in found.exceeded],
+        unserved_mw=found.unserved_mw,
+        missing=[MissingPowerRecord.from_fields(each) for each in found.missing],
     )
 
 
@@ -170,6 +194,7 @@ def _interface(model: AcModel, outcome: Outcome, area: int) -> InterfaceRecord:
         reactive_price_eur_per_mvarh=_or_none(plan.prices[count + area]),
         active_target_mw=_or_none(targets[area]),
         reactive_target_mvar=_or_none(targets[count + area]),
+        voltage_target_pu=None if plan.voltages is None else float(plan.voltages[area]),
     )
 
 

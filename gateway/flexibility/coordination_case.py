@@ -91,10 +91,21 @@ def load_coordination_case(path: Path) -> CoordinationCase:
     try:
         base = _base(content, hierarchy)
         return CoordinationCase(
-            source, AcModel(hierarchy, market, base, content.source_pu, loadings)
+            source, AcModel(hierarchy, market, base, content.source_pu, loadings, _band(content))
         )
     except PowerFlowError as error:
         raise InputFaults(source, [Fault(POWER_FLOW, f"with nothing activated: {error}")]) from None
+
+
+def _band(content: CoordinationCaseSections) -> tuple[float, float] | None:
+    """Return the voltages at the top that the TSO may choose; ``None`` where it has no choice."""
+    low, high = content.source_min_pu, content.source_max_pu
+    if low is None and high is None:
+        return None
+    return (
+        content.source_pu if low is None else low,
+        content.source_pu if high is None else high,
+    )
 
 
 def _offer(entry: OfferSection) -> Offer:
@@ -137,6 +148,16 @@ def _place_faults(content: CoordinationCaseSections, hierarchy: Hierarchy) -> It
     if not low <= content.source_pu <= high:
         detail = f"{content.source_pu:g} p.u. is outside the contract, {low:g} to {high:g} p.u."
         yield Fault("source_pu", detail)
+    for key, given, sign in (
+        ("source_min_pu", content.source_min_pu, -1.0),
+        ("source_max_pu", content.source_max_pu, 1.0),
+    ):
+        if given is not None and not low <= given <= high:
+            detail = f"{given:g} p.u. is outside the contract, {low:g} to {high:g} p.u."
+            yield Fault(key, detail)
+        if given is not None and sign * (given - content.source_pu) < 0.0:
+            side = "above" if sign < 0.0 else "below"
+            yield Fault(key, f"{given:g} p.u. is {side} source_pu, {content.source_pu:g} p.u.")
     for operator in content.base:
         if operator not in names:
             yield Fault(f"base.{operator}", f"there is no such operator; there is {_all(names)}")

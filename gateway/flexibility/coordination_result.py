@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from doe_allocation.procurement.choices import FlexDirection
 from gateway.formats.records import Finite, Record
 
 
@@ -58,6 +59,7 @@ class InterfaceRecord(Record):
     reactive_price_eur_per_mvarh: Finite | None
     active_target_mw: Finite | None
     reactive_target_mvar: Finite | None
+    voltage_target_pu: Finite | None
 
 
 class PartyRecord(Record):
@@ -83,11 +85,40 @@ class RangeEndRecord(Record):
     """An end of a range that a DSO states as secure: by the linear model, and found in AC."""
 
     operator: str
-    power: str
+    quantity: str
     end: str
     stated: Finite
     found: Finite
     overloads: list[OverloadRecord]
+
+
+class UnrelievableRecord(Record):
+    """A limit that no use of the offers keeps."""
+
+    operator: str
+    element: str
+    value: Finite
+    limit: Finite
+    unit: str
+
+
+class MissingPowerRecord(Record):
+    """Power beyond the offers that would be needed at a customer."""
+
+    operator: str
+    connection_point: str
+    direction: FlexDirection
+    power_mw: Finite
+
+
+class SchemeShortfallRecord(Record):
+    """What the offers cannot do, whatever the scheme."""
+
+    detail: str
+    enough: bool
+    exceeded: list[UnrelievableRecord]
+    unserved_mw: Finite
+    missing: list[MissingPowerRecord]
 
 
 class SchemeRecord(Record):
@@ -111,7 +142,9 @@ class SchemeRecord(Record):
     iterations: int
     rounds: int
     settled: bool
+    source_pu: Finite
     ends: list[RangeEndRecord]
+    shortfall: SchemeShortfallRecord | None
     seconds: Finite
 
 

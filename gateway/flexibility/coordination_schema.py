@@ -13,6 +13,7 @@ from gateway.scenario.schema import PerPoint, Section
 Price = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 PriceCap = Annotated[float, Field(gt=0.0, le=1e6, allow_inf_nan=False)]
 Power = Annotated[int, Field(gt=0, le=LARGEST_W)]
+VoltagePu = Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
 Direction = Annotated[FlexDirection, Field(strict=False)]
 PartOfRating = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
@@ -64,7 +65,9 @@ class CoordinationCaseSections(Section):
     """The whole file."""
 
     hierarchy: Name
-    source_pu: Annotated[float, Field(gt=0.0, lt=2.0, allow_inf_nan=False)]
+    source_pu: VoltagePu
+    source_min_pu: VoltagePu | None = None
+    source_max_pu: VoltagePu | None = None
     validated_loading: PartOfRating = 0.95
     need: NeedSection
     base: dict[Name, BaseSection] = Field(default_factory=dict)

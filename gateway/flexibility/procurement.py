@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from doe_allocation.procurement.assessment import Assessment
 from doe_allocation.procurement.choices import CurrentShape, FlexDirection, Objective
+from doe_allocation.procurement.linear_model import LinearModel
 from doe_allocation.procurement.problem import ProcurementProblem
 from doe_allocation.procurement.procurement import (
     Procured,
     ProcurementSettings,
-    procure,
+    procure_together,
 )
 from doe_allocation.procurement.quantities import Quantity, QuantityKind
 from doe_allocation.procurement.shortfall import InsufficientFlexibilityError, bus_of
-from gateway.flexibility.case_loading import LoadedCases, SetChoice
+from gateway.flexibility.case_loading import SetChoice
+from gateway.flexibility.day_loading import LoadedDay
+from gateway.flexibility.needs import before_activation, needs
 from gateway.flexibility.procurement_result import (
     ActivatedRecord,
     AttackRecord,
@@ -33,8 +36,9 @@ from gateway.flexibility.procurement_result import (
     ShortfallRecord,
     TsoRecord,
 )
+from gateway.formats.faults import InputFaults
 from security_check.arrays import FloatArray
-from security_check.errors import InsecureError
+from security_check.errors import Fault, GridError, InsecureError, PowerFlowError
 from security_check.verification.adversary import Finding
 from security_check.worst_case.robust_rows import SECURE
 
@@ -42,23 +46,32 @@ _NOTHING_PU = 1e-9  # per unit of power, a milliwatt: less is the solver's round
 
 
 def procure_cases(
-    loaded: LoadedCases,
+    loaded: LoadedDay,
     cases: Sequence[str],
     choice: SetChoice,
     settings: ProcurementSettings,
     seed: int = 0,
 ) -> ProcurementFile:
-    """Return the result of the cases named, of all where none is.
+    """Return the result of the cases named, of all where none is, in every interval.
 
     Raises
     ------
     InputFaults
-        When there is no such case, or the set is none for these resources.
+        When there is no such case, the set is none for these resources, or the settings are none
+        for the case's terms.
     GridError
         When a power flow or a solver fails.
     """
-    problems = {name: loaded.problem(name, choice) for name in cases or loaded.bands}
-    results = [_case(name, problem, settings, seed) for name, problem in problems.items()]
+    cones = settings.shape is CurrentShape.CONES and not settings.ac_exact
+    if loaded.coupling is not None and cones:
+        detail = "cones solve one interval at a time, and the file's terms couple them"
+        raise InputFaults(loaded.source, [Fault("--currents", f"{detail}; refined does both")])
+    problems = {name: loaded.problems(name, choice) for name in cases or loaded.cases}
+    results = [
+        each
+        for name, own in problems.items()
+        for each in _intervals(loaded, name, own, settings, seed)
+    ]
     return ProcurementFile(
         source=loaded.source,
         objective=settings.objective,
@@ -67,12 +80,13 @@ def procure_cases(
         currents=settings.shape,
         planes=settings.planes,
         ac_exact=settings.ac_exact,
+        interval_minutes=loaded.minutes if loaded.names[0] else None,
         cases=results,
     )
 
 
 def settings_of(
-    loaded: LoadedCases,
+    loaded: LoadedDay,
     objective: Objective,
     shape: CurrentShape,
     planes: int | None,
@@ -80,18 +94,72 @@ def settings_of(
     ac_exact: bool,
 ) -> ProcurementSettings:
     """Return the settings, with the number of planes of the file where none is given."""
-    own = ProcurementSettings(objective, shape, loaded.content.planes, ac_exact)
+    own = ProcurementSettings(objective, shape, loaded.planes, ac_exact)
     return own if planes is None else replace(own, planes=planes)
 
 
-def _case(
-    name: str, problem: ProcurementProblem, settings: ProcurementSettings, seed: int
-) -> ProcuredCase:
+def _intervals(
+    loaded: LoadedDay,
+    name: str,
+    problems: Sequence[ProcurementProblem],
+    settings: ProcurementSettings,
+    seed: int,
+) -> Iterator[ProcuredCase]:
+    """Yield each interval of a case: together where terms couple them, else one by one."""
+    for interval, problem in zip(loaded.names, problems, strict=True):
+        _has_power_flow(f"case {name} {interval}".rstrip(), problem)
+    coupled = loaded.coupling is not None
+    groups = [range(len(problems))] if coupled else [range(k, k + 1) for k in range(len(problems))]
+    for group in groups:
+        own = [problems[k] for k in group]
+        try:
+            found = procure_together(own, loaded.coupling, settings, np.random.default_rng(seed))
+        except GridError as error:
+            where = f"case {name}" + ("" if coupled else f" {loaded.names[group[0]]}".rstrip())
+            raise GridError(f"{where}: {error}") from None
+        short = [loaded.names[k] for k in group if isinstance(found[k - group[0]], GridError)]
+        for k, problem, each in zip(group, own, found, strict=True):
+            yield _case(name, loaded.names[k], problem, settings, each, short)
+
+
+def _has_power_flow(where: str, problem: ProcurementProblem) -> None:
+    """Raise :class:`PowerFlowError`, with the powers, where nothing works without activation."""
     try:
-        found = procure(problem, settings, np.random.default_rng(seed))
-    except InsufficientFlexibilityError as error:
-        return ProcuredCase(case=name, outcome=None, shortfall=_shortfall(error))
-    return ProcuredCase(case=name, outcome=_outcome(problem, settings, found), shortfall=None)
+        LinearModel.around(problem, np.zeros(len(problem.offers)))
+    except PowerFlowError as error:
+        expected = -problem.forecast.power_pu.sum() * problem.network.base_power_w / 1e3
+        detail = (
+            f"without activation, at {problem.source_pu:g} p.u. and with {expected.real:,.6g} kW "
+            f"and {expected.imag:,.6g} kvar withdrawn in sum, there is no AC power flow"
+        )
+        raise PowerFlowError(f"{where}: {detail}: {error}") from None
+
+
+def _case(
+    name: str,
+    interval: str,
+    problem: ProcurementProblem,
+    settings: ProcurementSettings,
+    found: Procured | InsufficientFlexibilityError | None,
+    short: Sequence[str],
+) -> ProcuredCase:
+    """Return an interval; ``short`` are those of its programme that lack flexibility."""
+    before = before_activation(problem, found)
+    outcome, shortfall = None, None
+    if isinstance(found, Procured):
+        outcome = _outcome(problem, settings, found)
+    elif found is None:
+        detail = f"its offers are coupled with those of {', '.join(short)}, which lacks flexibility"
+        shortfall = ShortfallRecord(detail=detail, exceeded=[], missing=[])
+    else:
+        shortfall = _shortfall(found)
+    return ProcuredCase(
+        case=name,
+        interval=interval or None,
+        needs=needs(problem, before),
+        outcome=outcome,
+        shortfall=shortfall,
+    )
 
 
 def _shortfall(error: InsufficientFlexibilityError) -> ShortfallRecord:
@@ -182,6 +250,8 @@ def _because(problem: ProcurementProblem, found: Procured, offer: int) -> tuple[
         phasor = quantity.phasor
         lowest = quantity.kind is QuantityKind.VOLTAGE_MIN
         at = found.model.operating[phasor] if lowest else found.model.farthest(phasor, injected)[0]
+        if at == 0.0:
+            continue
         moved = float((np.conj(at) * (found.model.by_power[phasor] @ change)).real / abs(at))
         own = moved if lowest else -moved
         if own * abs(worth) > most:

@@ -101,6 +101,26 @@ class TsoRecord(Record):
     interface_change_kw: Finite
 
 
+class DeviationRecord(Record):
+    """What a resource withdraws at the worst deviations of a limit, and what is expected of it."""
+
+    resource: str
+    expected_kw: Finite
+    worst_kw: Finite
+
+
+class NeedRecord(Record):
+    """A limit that is exceeded without activation, in AC at its worst deviations."""
+
+    element: str
+    quantity: str
+    value: Finite
+    limit: Finite
+    excess: Finite
+    unit: str
+    worst: list[DeviationRecord]
+
+
 class ExceededRecord(Record):
     """A limit that no use of the offers keeps."""
 
@@ -150,9 +170,11 @@ class OutcomeRecord(Record):
 
 
 class ProcuredCase(Record):
-    """One case: its activation, or why there is none."""
+    """One case in one interval: what is needed, its activation, or why there is none."""
 
     case: str
+    interval: str | None
+    needs: list[NeedRecord]
     outcome: OutcomeRecord | None
     shortfall: ShortfallRecord | None
 
@@ -167,4 +189,5 @@ class ProcurementFile(Record):
     currents: CurrentShape
     planes: int
     ac_exact: bool
+    interval_minutes: int | None
     cases: list[ProcuredCase]

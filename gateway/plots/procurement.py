@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.flexibility.procurement_result import OutcomeRecord, ProcurementFile
+from gateway.plots.procurement_days import draw_days
 from gateway.plots.style import COLOURS, new_figure, save_figure, without_frame
 from security_check.model.element_ids import name_of
 
@@ -17,11 +18,16 @@ _LABELLED = 16  # elements that all have labels; of more every second, third, ..
 def draw_procurement(content: ProcurementFile, path: Path) -> None:
     """Draw a row of three panels for each case; the ending of the path is the format.
 
+    Of a case with intervals these are over time.
+
     Raises
     ------
     GatewayError
         When matplotlib is not installed, or does not know the ending.
     """
+    if content.interval_minutes is not None:
+        draw_days(content, path)
+        return
     count = len(content.cases)
     figure = new_figure(_WIDTH_IN, _HEIGHT_IN * count)
     panels = figure.subplots(count, 3, squeeze=False, width_ratios=(5, 4, 3))

@@ -91,6 +91,9 @@ class BranchTable:
         The bus whose voltage is held.
     branches, resources
         The branches, and the connection points.
+    largest_w
+        Power of all resources together that the unit of power is for; ``None`` for what they have
+        here.  Tables of several intervals have one unit with the same number.
     """
 
     name: str
@@ -98,11 +101,14 @@ class BranchTable:
     source: str
     branches: Sequence[Branch]
     resources: Sequence[Resource]
+    largest_w: float | None = None
 
     @property
     def base_power_w(self) -> float:
         """Watts per unit of power: the power of ten nearest to all resources together."""
-        total_w = sum(abs(complex(each.p_w, each.q_var)) for each in self.resources)
+        total_w = self.largest_w
+        if total_w is None:
+            total_w = sum(abs(complex(each.p_w, each.q_var)) for each in self.resources)
         return 10.0 ** round(math.log10(max(total_w, 1.0)))
 
     @property

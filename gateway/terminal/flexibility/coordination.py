@@ -11,6 +11,11 @@ from rich.text import Text
 from gateway.flexibility.coordination_result import BuyerRecord, CoordinationFile, SchemeRecord
 from gateway.terminal.console import escape, new_table, print_rest
 
+_QUANTITIES = {
+    "active": ("active power", "MW"),
+    "reactive": ("reactive power", "Mvar"),
+    "voltage": ("voltage", "p.u."),
+}
 _SHOWN = 12  # activations and overloads that are shown
 
 
@@ -43,6 +48,8 @@ def show_comparison(content: CoordinationFile, console: Console) -> None:
             worst = each.overloads[0]
             sentence = f"{_name(each)}: {worst.element} at {worst.value:.4f} of {worst.limit:.4f}"
             console.print(f"  {escape(sentence)} {worst.unit}", soft_wrap=True)
+        if each.shortfall is not None and not each.shortfall.enough:
+            _show_shortfall(f"{_name(each)}: ", each, console)
 
 
 def _by_scheme(title: str, numbers: Sequence[str]) -> Table:
@@ -63,14 +70,15 @@ def show_scheme(content: CoordinationFile, console: Console) -> None:
     _show_interfaces(only, console)
     _show_told(only, console)
     for end in only.ends:
-        unit = "Mvar" if end.power == "reactive" else "MW"
+        what, unit = _QUANTITIES[end.quantity]
         state = "no limit exceeded" if not end.overloads else f"{len(end.overloads)} exceeded"
-        sentence = f"{end.operator}: {end.end} {end.power} power {end.found:.3f} {unit} in AC"
-        console.print(f"  {escape(sentence)} (linear {end.stated:.3f}), {state}", soft_wrap=True)
+        sentence = f"{end.operator}: {end.end} {what} {end.found:.4g} {unit} in AC"
+        console.print(f"  {escape(sentence)} (linear {end.stated:.4g}), {state}", soft_wrap=True)
     for over in only.overloads[:_SHOWN]:
         sentence = f"{over.element} {over.value:.4f} {over.unit}, limit {over.limit:.4f}"
         console.print(f"  [bold red]exceeded:[/] {escape(sentence)}", soft_wrap=True)
     print_rest(len(only.overloads), _SHOWN, console)
+    _show_shortfall("", only, console)
     before = len(content.overloads_before)
     settled = "" if only.settled else ", not settled: the best round"
     console.print(
@@ -79,6 +87,11 @@ def show_scheme(content: CoordinationFile, console: Console) -> None:
         f"{before} before, {len(only.overloads)} after; {only.rounds} linear models{settled}",
         soft_wrap=True,
     )
+
+
+def _show_shortfall(prefix: str, scheme: SchemeRecord, console: Console) -> None:
+    if scheme.shortfall is not None:
+        console.print(f"  {escape(prefix + scheme.shortfall.detail)}", soft_wrap=True)
 
 
 def _show_awards(scheme: SchemeRecord, console: Console) -> None:

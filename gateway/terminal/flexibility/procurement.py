@@ -6,17 +6,29 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from doe_allocation.procurement.choices import FlexDirection
 from gateway.flexibility.procurement_result import OutcomeRecord, ProcuredCase, ProcurementFile
 from gateway.terminal.console import escape, new_table
 
 _ROUNDED = 1.0 + 1e-7  # times a limit: more than this is above it
+_SHOWN_KW = 5e-4  # less is not shown
 _WAYS = {FlexDirection.UPWARD: "up", FlexDirection.DOWNWARD: "down"}
+_SIGNS = {FlexDirection.UPWARD: "+", FlexDirection.DOWNWARD: "-"}
 
 
 def show_procurement(content: ProcurementFile, console: Console) -> None:
-    """Print each case: what is activated and why, voltages and currents, the verification."""
+    """Print each case: what is activated and why, voltages and currents, the verification.
+
+    Of a case with intervals a table over time.
+    """
+    if content.interval_minutes is not None:
+        for name in dict.fromkeys(each.case for each in content.cases):
+            own = [each for each in content.cases if each.case == name]
+            console.print(f"[bold]Case {escape(name)}[/]")
+            _show_day(own, content.interval_minutes, console)
+        return
     for each in content.cases:
         console.print(f"[bold]Case {escape(each.case)}[/]")
         if each.outcome is None:
@@ -44,7 +56,7 @@ def _show_outcome(outcome: OutcomeRecord, console: Console) -> None:
 
 
 def _show_activated(outcome: OutcomeRecord, console: Console) -> None:
-    shown = [each for each in outcome.activated if each.activated_kw > 5e-4 or each.tso_kw > 5e-4]
+    shown = [each for each in outcome.activated if max(each.activated_kw, each.tso_kw) > _SHOWN_KW]
     if not shown:
         return
     with_tso = outcome.tso is not None
@@ -132,7 +144,7 @@ def _table(title: str, words: Sequence[str], numbers: Sequence[str]) -> Table:
 def _sentences(outcome: OutcomeRecord) -> list[str]:
     found = [
         f"Activated: {outcome.activated_kw:,.3f} kW for {outcome.cost_eur_per_h:,.3f} EUR/h."
-        if outcome.activated_kw > 5e-4
+        if outcome.activated_kw > _SHOWN_KW
         else "Nothing has to be activated."
     ]
     if outcome.tso is not None:
@@ -165,4 +177,72 @@ def _sentences(outcome: OutcomeRecord) -> list[str]:
         "The AC worst case exceeds the linear bound by at most "
         f"{outcome.linearisation_error_a:.4f} A and {outcome.linearisation_error_pu:.6f} p.u."
     )
+    return found
+
+
+def _show_day(intervals: Sequence[ProcuredCase], minutes: int, console: Console) -> None:
+    """Print the intervals with a need or an activation, and the sums of the day."""
+    numbers = ["worst", "limit", "active\nkW", "EUR/h", "AC\n%"]
+    table = new_table("Needs and activations", ["from", "needs", "activated, kW"], numbers)
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for each in intervals:
+        if each.needs or each.outcome is None or each.outcome.activated_kw > _SHOWN_KW:
+            table.add_row(*map(Text, _day_row(each)))
+    if table.row_count:
+        console.print(table)
+    for each in intervals:
+        if each.shortfall is not None:
+            detail = f"[bold red]no activation at {each.interval}:[/] "
+            console.print(f"  {detail}{escape(each.shortfall.detail)}", soft_wrap=True)
+    for sentence in _day_sentences(intervals, minutes):
+        console.print(f"  {escape(sentence)}", soft_wrap=True)
+
+
+def _day_row(each: ProcuredCase) -> tuple[str, ...]:
+    first = each.needs[0] if each.needs else None
+    more = f" +{len(each.needs) - 1}" if len(each.needs) > 1 else ""
+    need = ("-", "-", "-") if first is None else (
+        first.element + more, f"{first.value:.6g}", f"{first.limit:g} {first.unit}"
+    )  # fmt: skip
+    outcome = each.outcome
+    if outcome is None:
+        return each.interval or "", need[0], "none", *need[1:], "-", "-", "-"
+    return (
+        each.interval or "",
+        need[0],
+        ", ".join(_by_resource(outcome)) or "-",
+        *need[1:],
+        f"{outcome.activated_kw:,.3f}",
+        f"{outcome.cost_eur_per_h:,.2f}",
+        "-" if outcome.adversary_after is None else f"{outcome.adversary_after.percent:.2f}",
+    )
+
+
+def _by_resource(outcome: OutcomeRecord) -> list[str]:
+    """Return what each resource activates, its steps together."""
+    by_resource: dict[str, float] = {}
+    for each in outcome.activated:
+        name = f"{each.resource} {_SIGNS[each.direction]}"
+        by_resource[name] = by_resource.get(name, 0.0) + each.activated_kw
+    return [f"{name}{kw:.1f}" for name, kw in by_resource.items() if kw > _SHOWN_KW]
+
+
+def _day_sentences(intervals: Sequence[ProcuredCase], minutes: int) -> list[str]:
+    outcomes = [each.outcome for each in intervals if each.outcome is not None]
+    hours, count = minutes / 60.0, len(intervals)
+    energy = sum(each.activated_kw for each in outcomes) * hours
+    cost = sum(each.cost_eur_per_h for each in outcomes) * hours
+    needing = sum(bool(each.needs) for each in intervals)
+    found = [
+        f"{needing} of {count} intervals have a need; activated: {energy:,.3f} kWh for "
+        f"{cost:,.2f} EUR."
+    ]
+    tso = [each.tso.available_kw for each in outcomes if each.tso is not None]
+    if tso:
+        found.append(f"For the TSO: {min(tso):,.3f} to {max(tso):,.3f} kW.")
+    open_ = [each for each in intervals if each.outcome is not None and not each.outcome.ac_secure]
+    if open_:
+        names = ", ".join(each.interval or "" for each in open_)
+        found.append(f"Not secure in AC power flow at {names}: --ac-exact activates what is.")
     return found

@@ -2,73 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandapower as pp
 import pytest
-from hierarchy_cases import write
+from coordination_networks import LOADINGS, OFFERS, model, solved_by_pandapower
 
-from doe_allocation.coordination.ac_model import AcModel, OperatingPoint, market_of
 from doe_allocation.coordination.coordination import Outcome, Scheme, coordinate
 from doe_allocation.coordination.plan import Priority
-from doe_allocation.coordination.problem import TSO, Offer, Portfolio, SystemNeed
-from doe_allocation.hierarchy.joint_model.newton import settings
+from doe_allocation.coordination.problem import TSO
 from doe_allocation.hierarchy.joint_model.quantities import CURRENT
-from doe_allocation.procurement.choices import FlexDirection
-from gateway.hierarchy.loading import load_hierarchy
-
-UP, DOWN = FlexDirection.UPWARD, FlexDirection.DOWNWARD
-OFFERS = (
-    Offer("plant", "plant", "top", "load:0", UP, 12_000_000, 70.0),
-    Offer("park up", "park", "middle", "load:0", UP, 4_000_000, 30.0),
-    Offer("park down", "park", "middle", "load:0", DOWN, 3_000_000, 8.0),
-    Offer("park var", "park", "middle", "load:0", DOWN, 1_500_000, 12.0, reactive=True),
-    Offer("left up", "home", "left", "load:0", UP, 50_000, 22.0),
-    Offer("left down", "home", "left", "load:1", DOWN, 30_000, 9.5),
-    Offer("right up", "home", "right", "load:1", UP, 40_000, 25.5),
-)
-# With 6 MW behind it, the first line of `middle` is at 65 % of its rating.
-BASE_W = {"top": -3e6, "middle": 6e6, "left": 20e3, "right": 10e3}
-LOADINGS = {("middle", "line:0"): 0.62, ("top", "line:0"): 0.24}
-
-
-@cache
-def model(offers: tuple[Offer, ...] = OFFERS) -> AcModel:
-    with TemporaryDirectory() as folder:
-        hierarchy = load_hierarchy(write(Path(folder)))
-    need = SystemNeed(UP, 5_000_000, 500.0)
-    parties = (Portfolio("trader", 1_000_000, 90.0),)
-    market = market_of(hierarchy, offers, need, parties, 0.95)
-    base = []
-    for member in hierarchy.members:
-        for point, ratio in zip(
-            member.network.connection_points, member.network.reactive_ratio, strict=True
-        ):
-            if point not in member.children:
-                base.append(BASE_W[member.name] * (1.0 + 1j * float(ratio)))
-    return AcModel(hierarchy, market, np.array(base), 1.01, LOADINGS)
 
 
 @cache
 def outcome(scheme: Scheme, priority: Priority = Priority.COMMON) -> Outcome:
     return coordinate(model(), scheme, priority)
-
-
-def solved_by_pandapower(point: OperatingPoint) -> pp.pandapowerNet:
-    """Return the joint net after pandapower's own power flow of an operating point."""
-    flow = model().flow
-    net = copy.deepcopy(flow.net)
-    rows = [row for _, _, row in flow.joined.customers()]
-    power = point.power * flow.base_w / 1e6
-    net.load.loc[rows, "p_mw"], net.load.loc[rows, "q_mvar"] = -power.real, -power.imag
-    net.ext_grid["vm_pu"] = 1.01
-    pp.runpp(net, **settings(flow.joined))
-    return net
 
 
 def test_areas_are_the_networks_below_an_interface() -> None:
@@ -177,11 +126,11 @@ def test_a_line_that_carries_the_whole_exchange_is_not_relieved_while_the_exchan
 
 def test_stated_ranges_are_secure_at_both_ends_and_the_agreed_power_is_kept() -> None:
     result = outcome(Scheme.TWO_STAGE)
-    assert {(e.reactive, e.high) for e in result.ends} == {
-        (reactive, high) for reactive in (False, True) for high in (False, True)
+    assert {(e.quantity, e.high) for e in result.ends} == {
+        (quantity, high) for quantity in ("active", "reactive") for high in (False, True)
     }
     assert not any(each.overloads for each in result.ends)
-    low, high = (e.found for e in result.ends if not e.reactive)
+    low, high = (e.found for e in result.ends if e.quantity == "active")
     active, reactive, _ = model().interface(result.point, 0)
     assert low - 1e-3 <= active <= high + 1e-3
     assert result.plan.targets is not None

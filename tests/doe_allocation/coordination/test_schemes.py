@@ -11,7 +11,7 @@ from coordination_cases import by_hand
 from coordination_oracle import least_cost, unserved
 from presence import there
 
-from doe_allocation.coordination.area import validated_limits
+from doe_allocation.coordination.area import Point, validated_limits
 from doe_allocation.coordination.coordination import SCHEMES, Scheme
 from doe_allocation.coordination.messages import told
 from doe_allocation.coordination.plan import Plan, Priority
@@ -60,7 +60,12 @@ def test_two_stages_come_to_the_common_optimum_and_keep_what_was_agreed() -> Non
     assert problem.market.prices @ plan.activated == pytest.approx(316.0, abs=1e-4)
     out = np.concatenate([problem.by_active, problem.by_reactive]) @ plan.activated
     np.testing.assert_allclose(out, there(plan.targets), atol=2e-6)
-    ends = {(each.reactive, each.high): each.point for each in plan.ends}
+    ends = {
+        (each.reactive, each.high): each.point
+        for each in plan.ends
+        if isinstance(each.point, Point)
+    }
+    assert len(ends) == 4
     # 10 MW down, and 2 MW up a, with Mvar and without down, beside 5 MW of up b less the 2 of a.
     assert ends[False, False].active == pytest.approx(-10.0, abs=1e-6)
     assert ends[False, True].active == pytest.approx(5.0, abs=1e-6)

@@ -92,7 +92,7 @@ def test_a_limit_below_what_no_power_changes_says_so():
     case = published_case() | {"current_limit_a": {"2-3": 0.1}}
     error = error_of(case, ProcurementSettings(), "2")
     assert not error.missing
-    assert "however large" in str(error)
+    assert "up to 100 times all they have" in str(error)
 
 
 def test_a_bus_that_cannot_be_relieved_is_named():

@@ -10,6 +10,7 @@ import pytest
 from command_line import run
 from hierarchy_cases import write
 from pictures import saved_figures, words
+from presence import there
 
 from doe_allocation.coordination.ac_model import AcModel, OperatingPoint
 from doe_allocation.coordination.coordination import WITH_PRIORITY, Scheme, coordinate
@@ -115,6 +116,19 @@ FAULTS = {
     "party": ('name = "trader"', 'name = "top"', "an operator or another party has that name"),
     "line": ('element = "line:0"', 'element = "line:9"', "middle has no line or transformer"),
     "source": ("source_pu = 1.01", "source_pu = 1.08", "outside the contract, 1 to 1.03 p.u."),
+    "lowest source": (
+        "source_pu = 1.01",
+        "source_pu = 1.01\nsource_min_pu = 0.9",
+        "source_min_pu: 0.9 p.u. is outside the contract, 1 to 1.03 p.u.",
+    ),
+    "highest source": (
+        "source_pu = 1.01",
+        "source_pu = 1.01\nsource_max_pu = 1.005",
+        "source_max_pu: 1.005 p.u. is below source_pu, 1.01 p.u.",
+    ),
+    "no number": ("power_w = 50_000", "power_w = nan", "valid integer, found NaN"),
+    "beyond numbers": ("power_w = 50_000", "power_w = 10_000_000_000_000", "less than or equal"),
+    "nothing": ("power_w = 50_000", "power_w = 0", "greater than 0, found 0"),
     "direction": ('direction = "downward"', 'direction = "left"', "'upward' or 'downward'"),
     "entry": ("power_w = 50_000", "power_kw = 50", "there is no such entry"),
 }
@@ -150,6 +164,26 @@ def test_the_command_writes_what_it_shows(folder: Path, tmp_path: Path) -> None:
     blind = run("coordinate", path, "--scheme", "centralised")
     assert blind.exit_code == 1
     assert "exceeded: middle line:0" in blind.stdout
+    assert "the offers are enough for all limits" in blind.stdout
+
+
+def test_a_need_without_offers_says_how_much_and_what_is_missing_where(
+    folder: Path, tmp_path: Path
+) -> None:
+    text = CASE.replace("power_w = 5_000_000", "power_w = 60_000_000")
+    done = run("coordinate", case_file(folder, text), "--scheme", "common")
+    assert done.exit_code == 1
+    assert "MW of the need of top have no offer" in done.stdout
+    assert "flexibility missing: " in done.stdout
+    output = tmp_path / "out.json"
+    run("coordinate", case_file(folder, text), "--scheme", "common", "-o", output)
+    (only,) = CoordinationFile.model_validate_json(output.read_text()).schemes
+    short = there(only.shortfall)
+    assert short.unserved_mw == pytest.approx(only.unserved_mw, abs=0.01)
+    assert sum(each.power_mw for each in short.missing) == pytest.approx(
+        short.unserved_mw, rel=0.05
+    )
+    assert short.detail in " ".join(done.stdout.split())
 
 
 SENTENCES = {
@@ -225,6 +259,27 @@ def test_the_shipped_case_shows_what_schemes_differ_in() -> None:
     assert not any(end.overloads for end in by_name["two-stage"].ends)
     assert len(by_name["two-stage"].ends) == 8
     assert_pandapower_agrees(case.model, coordinate(case.model, Scheme.COMMON).point)
+
+
+@pytest.mark.slow
+def test_the_voltage_that_the_shipped_case_could_choose_is_the_present_one(tmp_path: Path) -> None:
+    text = coordination_path("bundled:tso-dso").read_text(encoding="utf-8")
+    band = "source_pu = 1.03\nsource_min_pu = 1.01\nsource_max_pu = 1.05\n"
+    model = load_coordination_case(
+        case_file(tmp_path, text.replace("source_pu = 1.03\n", band))
+    ).model
+    result = coordinate(model, Scheme.TWO_STAGE)
+    ends = [e for e in result.ends if e.quantity == "voltage"]
+    found = {(e.operator, e.high): round(e.found, 3) for e in ends}
+    assert found == {
+        ("rural", False): pytest.approx(1.022, abs=6e-4),
+        ("rural", True): pytest.approx(1.040, abs=6e-4),
+        ("commercial", False): pytest.approx(1.020, abs=6e-4),
+        ("commercial", True): pytest.approx(1.042, abs=6e-4),
+    }
+    assert not any(each.overloads for each in ends)
+    assert result.point.source_pu == pytest.approx(1.03, abs=1e-4)
+    assert float(result.cost) == pytest.approx(1796.81, rel=1e-3)
 
 
 def assert_pandapower_agrees(model: AcModel, point: OperatingPoint) -> None:

@@ -195,6 +195,17 @@ def test_bad_input_gets_a_sentence_and_exit_code_2(arguments, sentence):
     assert sentence in result.output
 
 
+def test_a_case_without_a_power_flow_says_which_and_with_what_powers(tmp_path):
+    content = json.loads(bundled("flexibility/feeder-12bus.json").read_text(encoding="utf-8"))
+    content["pods"][2]["p_kw"] = 1e6
+    path = tmp_path / "heavy.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    result = run("procure", path, "--case", "2")
+    assert result.exit_code == 2
+    assert "case 2: without activation, at 1 p.u. and with 1.00109e+06 kW" in result.output
+    assert "bus:" in result.output
+
+
 def test_the_result_does_not_take_the_place_of_the_case(tmp_path):
     path = infeasible(tmp_path)
     before = path.read_bytes()

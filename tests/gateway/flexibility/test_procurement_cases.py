@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.flexibility.case_loading import SetChoice, case_path, load_cases, read_cases
+from gateway.flexibility.case_loading import SetChoice, case_path, read_cases
+from gateway.flexibility.day_loading import load_day
 from gateway.formats.faults import InputFaults
 from gateway.formats.input_files import bundled
 
@@ -107,6 +108,10 @@ def added(part: str, entry: dict[str, Any]) -> dict[str, Any]:
         (changed("pods", 0, p_kw=0), "pod:1: its p_kw is 0, so that P and Q give no power factor"),
         (changed("pods", 0, power_factor=0.5), "pod:1: its power_factor is 0.5, but P and Q have"),
         (changed("pods", 0, power_factor=0), "pods.0.power_factor: it should be greater than 0"),
+        (changed("pods", 0, bus=True), "pods.0.bus: it should be a name or a whole number, found"),
+        (changed("pods", 0, bus=1.5), "pods.0.bus: it should be a name or a whole number, found"),
+        (changed("pods", 0, bus=-1), "pods.0.bus: it should be at least 0, found -1"),
+        (changed("pods", 0, bus=""), "pods.0.bus: it should have 1 to 100 characters, found"),
         (changed("pods", 1, pod=1), "pod:1: this resource is there more than once"),
         (changed("pods", 1, bus=9), "pod:2: it is at bus:9, but no branch ends at such a bus"),
         (changed("pods", 1, p_kw="20"), "pods.1.p_kw: it should be a valid number"),
@@ -229,7 +234,7 @@ def test_limits_are_at_the_from_end_or_at_both():
 
 
 def test_the_bundled_case_is_read_and_unknown_ones_are_named():
-    assert list(load_cases(case_path("bundled:feeder-12bus")).bands) == ["1", "2", "3"]
+    assert load_day(case_path("bundled:feeder-12bus")).cases == ("1", "2", "3")
     assert case_path("bundled:feeder-12bus") == bundled("flexibility/feeder-12bus.json")
-    with pytest.raises(InputFaults, match="known names: feeder-12bus"):
+    with pytest.raises(InputFaults, match="known names: feeder-12bus, feeder-12bus-day"):
         case_path("bundled:nothing")

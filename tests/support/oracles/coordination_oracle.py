@@ -18,7 +18,7 @@ def least_cost(problem: Linearised) -> float:
     cost = np.concatenate([market.prices, [market.need.price_cap], np.full(2 * r, EXCESS_PRICE)])
     above = np.hstack([rows.A, np.zeros((r, 1)), -np.eye(r), np.zeros((r, r))])
     below = np.hstack([-rows.A, np.zeros((r, 1)), np.zeros((r, r)), -np.eye(r)])
-    delivered = market.change.real * (market.area < 0) + problem.by_active.sum(axis=0)
+    delivered = delivered_by(problem)
     need = np.concatenate([-sign * delivered, [-1.0], np.zeros(2 * r)])
     A = np.vstack([above, below, need])
     b = np.concatenate(
@@ -28,6 +28,13 @@ def least_cost(problem: Linearised) -> float:
     bounds = [(0.0, size) for size in market.sizes] + [(0.0, None)] * (1 + 2 * r)
     found = linprog(cost, A_ub=A[kept], b_ub=b[kept], bounds=bounds)
     return float(there(found.fun))
+
+
+def delivered_by(problem: Linearised) -> np.ndarray:
+    """Return what arrives at the TSO of a MW of each offer, shape (o,)."""
+    market = problem.market
+    own = market.change.real * (market.area < 0)
+    return np.asarray(own + problem.by_active.sum(axis=0))
 
 
 def cost_of(problem: Linearised, activated: np.ndarray) -> float:
@@ -45,7 +52,7 @@ def cost_of(problem: Linearised, activated: np.ndarray) -> float:
 def unserved(problem: Linearised, activated: np.ndarray) -> float:
     """Return what the TSO's need lacks, MW."""
     market = problem.market
-    delivered = market.change.real * (market.area < 0) + problem.by_active.sum(axis=0)
+    delivered = delivered_by(problem)
     got = market.need.direction.sign * float(delivered @ activated)
     return max(market.need.power_w / 1e6 - got, 0.0)
 
