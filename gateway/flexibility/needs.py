@@ -13,7 +13,7 @@ from doe_allocation.procurement.problem import ProcurementProblem
 from doe_allocation.procurement.procurement import Procured
 from doe_allocation.procurement.quantities import Quantity, QuantityKind, limited_quantities
 from doe_allocation.procurement.shortfall import InsufficientFlexibilityError
-from gateway.flexibility.procurement_result import DeviationRecord, NeedRecord
+from gateway.flexibility.procurement_result import NeedRecord, WorstDeviation
 from security_check.arrays import FloatArray
 from security_check.worst_case.robust_rows import SECURE
 
@@ -55,7 +55,7 @@ def _need(problem: ProcurementProblem, before: Assessment, quantity: Quantity) -
     )
 
 
-def _deviations(problem: ProcurementProblem, at: FloatArray) -> Iterator[DeviationRecord]:
+def _deviations(problem: ProcurementProblem, at: FloatArray) -> Iterator[WorstDeviation]:
     """Yield what each resource withdraws at deviations of shape (d,), and what is expected."""
     network = problem.network
     passive = network.passive
@@ -64,7 +64,7 @@ def _deviations(problem: ProcurementProblem, at: FloatArray) -> Iterator[Deviati
     band = np.asarray(problem.forecast.deviations.power_pu.sum(axis=0)).ravel().real
     expected = passive.power_pu.real
     for k, name in enumerate(network.connection_points):
-        yield DeviationRecord(
+        yield WorstDeviation(
             resource=name,
             expected_kw=float(expected[k]) * to_kw + 0.0,
             worst_kw=float(expected[k] + band[k] * at[k]) * to_kw + 0.0,

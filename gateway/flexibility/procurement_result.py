@@ -101,7 +101,7 @@ class TsoRecord(Record):
     interface_change_kw: Finite
 
 
-class DeviationRecord(Record):
+class WorstDeviation(Record):
     """What a resource withdraws at the worst deviations of a limit, and what is expected of it."""
 
     resource: str
@@ -118,7 +118,7 @@ class NeedRecord(Record):
     limit: Finite
     excess: Finite
     unit: str
-    worst: list[DeviationRecord]
+    worst: list[WorstDeviation]
 
 
 class ExceededRecord(Record):

@@ -34,8 +34,8 @@ from exchange.flexibility.products.vocabulary import (
     Resource,
     SpotOffer,
 )
-from gateway.flexibility.day.delivery_case import metering_of
-from gateway.flexibility.day.delivery_faults import delivery_faults
+from gateway.flexibility.day.delivery.case import metering_of
+from gateway.flexibility.day.delivery.faults import delivery_faults
 from gateway.flexibility.day.faults import day_faults
 from gateway.flexibility.day.rules.aggregates import aggregate_faults, aggregate_of
 from gateway.flexibility.day.rules.operator_limits import ceilings_of, read_outputs

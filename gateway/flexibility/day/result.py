@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.flexibility.coordination_result import ToldRecord
-from gateway.flexibility.day.delivery_result import (
+from gateway.flexibility.day.delivery.result import (
     ActivationResult,
     MeasurementResult,
     MonitoringResult,

@@ -26,7 +26,7 @@ from exchange.flexibility.products.vocabulary import Award, FlexContract, Refusa
 from exchange.flexibility.settlement.baselines import BaselineError
 from gateway.flexibility.coordination_result import ToldRecord
 from gateway.flexibility.day.case import DayCase
-from gateway.flexibility.day.delivery_running import delivery_result
+from gateway.flexibility.day.delivery.running import delivery_result
 from gateway.flexibility.day.records import DayReason, DayShortfall, flow_record
 from gateway.flexibility.day.result import (
     AnnouncedRecord,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from doe_allocation.procurement.choices import FlexDirection
 from exchange.flexibility.products.vocabulary import Goal, Pricing, Role
-from gateway.flexibility.day.delivery_schema import DayDelivery, DayMeter, DayMeterTable
+from gateway.flexibility.day.delivery.schema import DayDelivery, DayMeter, DayMeterTable
 from gateway.formats.linear.entries import RatedBranch
 from gateway.formats.prices import Price
 from gateway.formats.records import LARGEST_W, Name, Record, SignedWatts, Time, Watts

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.flexibility.coordination_result import ToldRecord
-from gateway.flexibility.day.delivery_result import (
+from gateway.flexibility.day.delivery.result import (
     ActivationResult,
     MeasurementResult,
     MonitoringResult,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from gateway.flexibility.day.delivery_result import (
+from gateway.flexibility.day.delivery.result import (
     ActivationResult,
     MeasurementResult,
     MonitoringResult,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from exchange.clearing.problem import ClearingError
 from gateway.cli.main import app
 from gateway.flexibility.day.case import day_path, load_day
-from gateway.flexibility.day.delivery_result import (
+from gateway.flexibility.day.delivery.result import (
     ActivationResult,
     MeasurementResult,
     MonitoringResult,

@@ -24,8 +24,8 @@ from exchange.flexibility.settlement.baselines import (
 )
 from exchange.flexibility.settlement.delivery import EnvelopeLimits
 from exchange.flexibility.settlement.records import DeliveryDay, Nomination, ResourceRecords
-from gateway.flexibility.day.delivery_schema import ComparableDays, DayDelivery, DayMeter
-from gateway.flexibility.day.meter_table import Series, table_series
+from gateway.flexibility.day.delivery.meter_table import Series, table_series
+from gateway.flexibility.day.delivery.schema import ComparableDays, DayDelivery, DayMeter
 from gateway.flexibility.day.schema import FlexibilityDayFile
 from gateway.flexibility.day.units import Units, quantities
 from gateway.formats.records import LARGEST_W

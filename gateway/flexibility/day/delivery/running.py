@@ -10,7 +10,7 @@ from exchange.flexibility.measurement.monitoring import Monitored
 from exchange.flexibility.measurement.orders import Activated, GivenOrder
 from exchange.flexibility.settlement.activation import ActivationRefusal
 from gateway.flexibility.coordination_result import ToldRecord
-from gateway.flexibility.day.delivery_result import (
+from gateway.flexibility.day.delivery.result import (
     ActivationResult,
     BranchRecord,
     DeliveryRecord,
