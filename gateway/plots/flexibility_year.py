@@ -44,7 +44,8 @@ def draw_flexibility_year(content: FlexibilityYearResult, rows: Sequence[Row], p
             without_frame(axes, "top", "right")
     look = {"loc": "upper right", "frameon": False, "fontsize": 8, "title_fontsize": 8}
     panels[1][1].legend(title="renewable energy", **look)
-    figure.suptitle(f"A year of a flexibility market, {content.source}")
+    count = max(each.days for each in content.shares)
+    figure.suptitle(f"{count} days of a flexibility market, {content.source}")
     save_figure(figure, path)
 
 
@@ -87,7 +88,7 @@ def _draw_volumes(axes: Any, content: FlexibilityYearResult) -> None:
             heights = [each / _KWH for each in kwh]
             axes.bar(places, heights, bottom=bottom, label=name, edgecolor="white", **look)
             bottom = [low + each for low, each in zip(bottom, heights, strict=True)]
-    axes.set_title("bought in the year, MWh", fontsize=10)
+    axes.set_title("bought in all days, MWh", fontsize=10)
     if any(bottom):
         axes.legend(frameon=False, fontsize=8, loc="upper left")
 
@@ -104,7 +105,7 @@ def _draw_curtailment(axes: Any, content: FlexibilityYearResult) -> None:
     axes.bar_label(bars, costs, fontsize=8, padding=2)
     axes.margins(y=0.15)
     axes.set_title(
-        "curtailed in the year, % of renewable energy; above: what buyers pay", fontsize=10
+        "curtailed in all days, % of renewable energy; above: what buyers pay", fontsize=10
     )
 
 
