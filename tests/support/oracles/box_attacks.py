@@ -50,11 +50,21 @@ class VertexAttack:
         net.load["p_mw"] = -power_w / 1e6
         net.load["q_mvar"] = -power_w / 1e6 * np.tan(np.arccos(factors))
         net.ext_grid["vm_pu"] = worst.source_pu
-        # Near voltage collapse the Jacobian is almost singular: Newton takes more than 10 steps,
-        # and small powers left over are large voltages.
-        pp.runpp(net, calculate_voltage_angles=True, max_iteration=100, tolerance_mva=1e-10)
         bus = int(worst.what.removeprefix("bus:").split()[0])
-        assert net.res_bus.vm_pu[bus] == pytest.approx(worst.value, abs=1e-6)
+        # A power flow has two solutions, and from the angles of the DC power flow Newton's method
+        # may find the one on the far side of the nose curve (seed 329).
+        found = _voltage(net, bus, "dc")
+        if found != pytest.approx(worst.value, abs=1e-6):
+            found = _voltage(net, bus, "flat")
+        assert found == pytest.approx(worst.value, abs=1e-6)
+
+
+def _voltage(net: pp.pandapowerNet, bus: int, init: str) -> float:
+    # Near voltage collapse the Jacobian is almost singular: Newton takes more than 10 steps, and
+    # small powers left over are large voltages.
+    settings = {"init": init, "max_iteration": 100, "tolerance_mva": 1e-10}
+    pp.runpp(net, calculate_voltage_angles=True, **settings)
+    return float(net.res_bus.vm_pu[bus])
 
 
 class ShapeAttack:
