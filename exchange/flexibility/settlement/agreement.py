@@ -136,7 +136,7 @@ class Call:
 
 
 def check_buyers(name: str, provider: str, buyers: Mapping[str, int]) -> None:
-    """Check that somebody buys, with a weight above 0, and not from itself.
+    """Check that there is a buyer with a weight above 0, and none is the provider.
 
     Raises
     ------

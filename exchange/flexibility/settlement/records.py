@@ -95,7 +95,7 @@ class ResourceRecords:
     metered_w
         By date, the mean power of each interval; of the day of activation as far as it is known.
     activated
-        Dates on which it was activated, whoever ordered it.
+        Dates on which it was activated, by any order.
     nominations
         By date, the last one that was received.
     """

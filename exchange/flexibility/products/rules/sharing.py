@@ -19,7 +19,7 @@ class LinkedOrder:
     session, need, interval
         Of what.
     upward_w, downward_w
-        Watts bought and sold; equal in a balanced session, so that nobody's balance changes.
+        Watts bought and sold; equal in a balanced session, so that no party's balance changes.
     amount
         What it costs in tick-watts: the spread, where it is balanced.  Below 0 it is a gain.
     parts
