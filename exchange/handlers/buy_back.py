@@ -25,7 +25,7 @@ parts of icebergs are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,22 +73,20 @@ def buy_back(
 
     Where the network model fails nothing is bought; curtailment comes next.
     """
-    if not session.buy_backs:
+    orders = list(_within_prices(session))
+    if not orders:
         return
+    lot_w = record.state.rules.lot_w
     try:
         rows = network_of(session, grid).rows_under(limits, session.holdings.envelope_set())
         if not (rows.headroom < 0.0).any():
             return
-        offers = sorted(
-            [
-                *_sell_orders(session, rows, grid.connection_points, record.state.rules.lot_w),
-                *_flexibility(session, rows, limits, grid),
-            ],
-            key=lambda offer: offer.order.order_id,
-        )
-        if not offers:
-            return
-        bought_w = _cheapest(rows, offers, session, record.state.rules.lot_w)
+        offers = [
+            *_sell_orders(orders, rows, grid.connection_points, lot_w),
+            *_flexibility(orders, session, rows, limits, grid),
+        ]
+        offers.sort(key=lambda offer: offer.order.order_id)
+        bought_w = _cheapest(rows, offers, session, lot_w)
     except (GridError, ClearingError):
         return
     bought = [(each.order, watts) for each, watts in zip(offers, bought_w, strict=True) if watts]
@@ -153,36 +151,53 @@ def _record_flexibility(
         )
 
 
+def _within_prices(session: Session) -> Iterator[tuple[Order | FlexibilityOrder, Direction]]:
+    """Yield the orders within the DSO's limit prices, with the direction that pays for them."""
+    for direction, wanted in session.buy_backs.items():
+        for order in session.books[direction].orders(Side.SELL, wanted.limit_price_ticks):
+            yield order, direction
+    for flexible in session.flexibility.orders.values():
+        direction = relieved_by(flexible.terms.direction)
+        asked = session.buy_backs.get(direction)
+        if asked is None or flexible.terms.side is not Side.SELL:
+            continue
+        if flexible.limit_price_ticks <= asked.limit_price_ticks:
+            yield flexible, direction
+
+
 def _sell_orders(
-    session: Session, rows: LinearRows, connection_points: Sequence[str], lot_w: int
+    orders: Iterable[tuple[Order | FlexibilityOrder, Direction]],
+    rows: LinearRows,
+    connection_points: Sequence[str],
+    lot_w: int,
 ) -> Iterator[_Candidate]:
-    """Yield the sell orders of limits within the DSO's limit prices."""
+    """Yield the sell orders of limits among orders."""
     place = {point: i for i, point in enumerate(connection_points)}
     per_watt = rows.A / rows.base_power_w
-    for direction, wanted in session.buy_backs.items():
-        offset = 0 if direction is Direction.INJECTION else len(place)
-        for order in session.books[direction].orders(Side.SELL, wanted.limit_price_ticks):
+    for order, direction in orders:
+        if isinstance(order, Order):
+            offset = 0 if direction is Direction.INJECTION else len(place)
             column = offset + place[order.connection_point]
             yield _Candidate(order, direction, per_watt[:, column], lot_w)
 
 
 def _flexibility(
-    session: Session, rows: LinearRows, limits: InterfaceLimits, grid: Networks
+    orders: Iterable[tuple[Order | FlexibilityOrder, Direction]],
+    session: Session,
+    rows: LinearRows,
+    limits: InterfaceLimits,
+    grid: Networks,
 ) -> Iterator[_Candidate]:
-    """Yield the offers of flexibility within the DSO's limit prices."""
+    """Yield the offers of flexibility among orders."""
     relief: dict[tuple[str, int], FloatArray] = {}
     held, network = session.holdings.envelope_set(), network_in(grid, session.start)
-    for order in session.flexibility.orders.values():
-        wanted = session.buy_backs.get(relieved_by(order.terms.direction))
-        if order.terms.side is not Side.SELL or wanted is None:
-            continue
-        if order.limit_price_ticks > wanted.limit_price_ticks:
+    for order, direction in orders:
+        if not isinstance(order, FlexibilityOrder):
             continue
         moves = order.bus, order.terms.moves
         if moves not in relief:
             after = network_with(dict([moves]), session, network).rows_under(limits, held)
             relief[moves] = after.headroom - rows.headroom
-        direction = relieved_by(order.terms.direction)
         yield _Candidate(order, direction, relief[moves], 1)
 
 
