@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from exchange.flexibility.products.vocabulary import Role
 from gateway.flexibility.day.schema import (
@@ -43,7 +44,7 @@ def _offers(content: FlexibilityDayFile) -> Iterator[Fault]:
 def _phases(content: FlexibilityDayFile) -> Iterator[Fault]:
     sessions = [each.name for each in content.phases if isinstance(each, ForwardPhase | SpotPhase)]
     timed = [each.name for each in content.offers if each.arrives or each.good_until]
-    before: tuple[object, str] | None = None
+    before: tuple[datetime, str] | None = None
     done: list[str] = []
     for each in content.phases:
         place = f"phases.{each.name}"
@@ -65,7 +66,7 @@ def _phases(content: FlexibilityDayFile) -> Iterator[Fault]:
                     yield Fault(place, f"it announces the needs of {name}, which is before it")
         at = each.at if isinstance(each, SpotPhase | AnnouncementPhase) else None
         if at is not None:
-            if before is not None and at < before[0]:  # type: ignore[operator]
+            if before is not None and at < before[0]:
                 detail = f"it is at {at:%Y-%m-%dT%H:%M:%SZ}, before {before[1]}"
                 yield Fault(place, f"{detail}, which stands before it")
             before = at, each.name
