@@ -5,7 +5,7 @@ JSON, fields, properties and topics were changed, while five others place an ord
 loop, and measure how long the report takes.  mosquitto, Redis with ``appendfsync always``; rates
 are lifted, so that every message is read.  An answer is a report that names its request.  What the
 broker never passed on (wrong topics, and quality of service 0 in excess) has none.  The memory is
-that of the exchange's process.
+that of the exchange's process; it grows with the orders that rest.
 
 Run: ``python benchmarks/bench_mutated.py [--messages 1000000] [--per-second 1000]``
 """
@@ -143,10 +143,12 @@ async def _child(script: str, *arguments: object) -> asyncio.subprocess.Process:
     )
 
 
-async def run(given: argparse.Namespace) -> tuple[list[Sent], list[float], list[float]]:
-    """Return the counts, the memory in MB at equal times, and the latencies of the others in s."""
+async def run(
+    given: argparse.Namespace,
+) -> tuple[list[Sent], list[tuple[float, int]], list[float]]:
+    """Return the counts, memory in MB and open orders at equal times, and the others' latencies."""
     expected_s = given.messages / given.per_second
-    memory: list[float] = []
+    memory: list[tuple[float, int]] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         Mosquitto(Path(folder)) as broker,
@@ -165,7 +167,7 @@ async def run(given: argparse.Namespace) -> tuple[list[Sent], list[float], list[
             sent = asyncio.create_task(senders.communicate())
             latencies = asyncio.create_task(others.communicate())
             while not sent.done():
-                memory.append(memory_mb())
+                memory.append((memory_mb(), len(service.core.exchange.state.orders)))
                 await asyncio.wait({sent}, timeout=max(expected_s / SAMPLES, 1.0))
             counts = [Sent(**each) for each in json.loads(sent.result()[0])]
             found = json.loads((await latencies)[0])
@@ -202,7 +204,8 @@ def main() -> int:
         end="",
     )
     print(f"longest {at[2]:.0f} ms")
-    print("memory of the exchange, MB: " + ", ".join(f"{each:.0f}" for each in memory))
+    for mb, orders in memory:
+        print(f"memory of the exchange {mb:.0f} MB, open orders {orders:,}")
     missing = [
         each for each in counts if each.quality and each.sent - each.elsewhere != each.answered
     ]

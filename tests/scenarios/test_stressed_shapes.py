@@ -25,6 +25,7 @@ def test_many_odd_shapes_are_secure_and_fair_or_say_so(first):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", some(range(0, 9), 5))
-def test_odd_shapes_of_more_customers_than_corners_that_are_all_tried(seed):
-    assert check_case(seed, 9, 11) > 0
+@pytest.mark.parametrize("first", some(range(0, 9, 3), 3))
+def test_odd_shapes_of_more_customers_than_corners_that_are_all_tried(first):
+    traded = of_each(range(first, first + 3), lambda seed: check_case(seed, 9, 11))
+    assert sum(traded) > 0
