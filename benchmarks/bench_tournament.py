@@ -14,7 +14,6 @@ import argparse
 import statistics
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -25,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from bench_allocation import grid_of
 from rich.console import Console
 from rich.table import Table
-from tournament.market_day import LOT_W, Feeder, payoff_of
+from tournament.market_day import LOT_W, Feeder, Player, payoff_of
 from tournament.strategies import STRATEGIES
 
 from exchange.vocabulary.rules import MarketRules, MeteringRules
@@ -55,14 +54,9 @@ def feeders(count: int) -> list[Feeder]:
     return found
 
 
-def gain_of(name: str, rules: str, feeder: Feeder, seed: int) -> float:
-    """Return the gain of a strategy over the truth on one day, in EUR."""
-    strategy, truth = STRATEGIES[name]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        played, _ = payoff_of(feeder, RULES[rules], seed, strategy)
-        honest, _ = payoff_of(feeder, RULES[rules], seed, truth)
-    return (played - honest) * EUR
+def payoff_eur(kind: type[Player], rules: str, feeder: Feeder, seed: int) -> float:
+    """Return what the player of a kind has from one day, in EUR."""
+    return payoff_of(feeder, RULES[rules], seed, kind) * EUR
 
 
 def figures(gains: Sequence[float]) -> tuple[str, str]:
@@ -89,12 +83,21 @@ def main() -> None:
         table.add_column(feeder.name.removeprefix("bundled:"), justify="right")
         table.add_column("days", justify="right")
     with ProcessPoolExecutor(given.workers) as pool:
-        for name in given.only:
-            row: list[str] = []
-            for feeder in networks:
-                each = partial(gain_of, name, given.rules, feeder)
-                row.extend(figures(list(pool.map(each, range(given.days), chunksize=5))))
-            table.add_row(name, *row)
+        payoffs = {
+            (kind, feeder.name): list(
+                pool.map(
+                    partial(payoff_eur, kind, given.rules, feeder), range(given.days), chunksize=5
+                )
+            )
+            for feeder in networks
+            for kind in {kind: None for name in given.only for kind in STRATEGIES[name]}
+        }
+    for name in given.only:
+        row: list[str] = []
+        for feeder in networks:
+            played, honest = (payoffs[kind, feeder.name] for kind in STRATEGIES[name])
+            row.extend(figures([a - b for a, b in zip(played, honest, strict=True)]))
+        table.add_row(name, *row)
     Console().print(table)
     print(f"{time.monotonic() - began:,.0f} s")
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from agents.strategies import LimitValue
+from agents.strategies import LimitValue, MarginalValueQuoting, View
 
 from doe_allocation.allocation.network_grid import NetworkGrid
 from doe_allocation.capacity import Capacity
@@ -159,7 +159,7 @@ class Player:
 
     def used_w(self, day: MarketDay, customer: Customer) -> int:
         """Return the power that it uses at a point of its own."""
-        return min(day.position(customer).held_w, customer.useful_w(day.feeder.capacity_w))
+        return day.truthful_use_w(customer)
 
 
 @dataclass
@@ -197,13 +197,21 @@ class MarketDay:
         """Return the holding of a customer."""
         return self.exchange.state.sessions[START].holdings.position(TRADED, customer.point)
 
-    def orders(self, side: Side) -> list[tuple[str, int, int]]:
-        """Return owner, ticks and watts of the orders of one side, best first."""
+    def prices(self, side: Side, without: Player | None = None) -> list[int]:
+        """Return the ticks of the orders of one side, best first, without those of a player."""
+        own = {customer.participant for customer in without.customers} if without else set()
         book = self.exchange.book(START, TRADED)
-        return [
-            (o.participant, o.limit_price_ticks, o.remaining_w)
-            for o in book.orders(side, -(2**40) if side is Side.BUY else 2**40)
-        ]
+        return [o.limit_price_ticks for o in book.orders(side) if o.participant not in own]
+
+    @property
+    def penalty_ticks(self) -> int:
+        """The penalty of a watt beyond the limit; 0 where nothing is metered."""
+        metering = self.rules.metering
+        return metering.penalty_price_ticks if metering else 0
+
+    def truthful_use_w(self, customer: Customer) -> int:
+        """Return the power that a customer uses that keeps its limit."""
+        return min(self.position(customer).held_w, customer.useful_w(self.feeder.capacity_w))
 
     def public_price(self) -> float | None:
         """Return what the public may take for the price: the last one, or the middle of the depth.
@@ -212,9 +220,9 @@ class MarketDay:
         """
         fills = self.trades[-1].fills if self.trades else ()
         found = [max(fill.amount / fill.change_w for fill in fills)] if fills else []
-        bids, asks = self.orders(Side.BUY), self.orders(Side.SELL)
+        bids, asks = self.prices(Side.BUY), self.prices(Side.SELL)
         if bids and asks:
-            found.append((bids[0][1] + asks[0][1]) / 2)
+            found.append((bids[0] + asks[0]) / 2)
         return max(found, default=None)
 
     def place(
@@ -248,23 +256,20 @@ class MarketDay:
     def quote_truthfully(self, customer: Customer) -> None:
         """Replace the orders of a customer by ones at the marginal values of what it holds."""
         self.withdraw(customer)
-        position, value = self.position(customer), customer.value
+        position = self.position(customer)
         visit = self._visits.get(customer.point, 0)
         self._visits[customer.point] = visit + 1
-        step_w = STEPS_W[min(visit, len(STEPS_W) - 1)]
-        bought_w = min(step_w, position.buyable_w) // LOT_W * LOT_W
-        sold_w = min(step_w, position.sellable_w) // LOT_W * LOT_W
-        bid, ask = (
-            value.highest_bid(position.held_w, bought_w),
-            value.lowest_ask(position.held_w, sold_w),
-        )
-        price = self.public_price()
-        if customer.follows and price is not None:
-            bid, ask = min(bid, int(1.05 * price)), max(ask, int(0.95 * price))
+        quoting = MarginalValueQuoting(customer.value, STEPS_W[min(visit, len(STEPS_W) - 1) :][:1])
+        view = View(position.held_w, position.sellable_w, position.buyable_w, LOT_W)
+        price = self.public_price() if customer.follows else None
         conditions = OrderConditions(all_or_none=True) if customer.all_or_none else None
-        if bid > 0:
-            self.place(customer, Side.BUY, bought_w, bid, conditions)
-        self.place(customer, Side.SELL, sold_w, max(ask, bid + 1), conditions)
+        for quote in quoting.quotes(view):
+            ticks = quote.price_ticks
+            if price is not None:
+                buys = quote.side is Side.BUY
+                ticks = min(ticks, int(1.05 * price)) if buys else max(ticks, int(0.95 * price))
+            if ticks > 0:
+                self.place(customer, quote.side, quote.quantity_w, ticks, conditions)
 
     def payoff(self) -> float:
         """Return what the player has from the day: value of its use, and its balance."""
@@ -331,7 +336,7 @@ class MarketDay:
     def _used_w(self, customer: Customer) -> int:
         if any(customer.point == own.point for own in self.player.customers):
             return self.player.used_w(self, customer)
-        return min(self.position(customer).held_w, customer.useful_w(self.feeder.capacity_w))
+        return self.truthful_use_w(customer)
 
     def _clock_until(self, at: datetime) -> None:
         """Let the clock act when it is due, up to a time."""
@@ -350,9 +355,7 @@ class MarketDay:
         return events
 
 
-def payoff_of(
-    feeder: Feeder, rules: MarketRules, seed: int, kind: type[Player]
-) -> tuple[float, MarketDay]:
+def payoff_of(feeder: Feeder, rules: MarketRules, seed: int, kind: type[Player]) -> float:
     """Run a day in which the first customers are one player of a kind; return its payoff."""
     customers = feeder.customers(seed)
     owner = customers[0].participant
@@ -360,4 +363,4 @@ def payoff_of(
     player = kind([replace(each, all_or_none=False, follows=False) for each in own])
     day = MarketDay(feeder, rules, seed, player, [*player.customers, *customers[kind.points :]])
     day.run()
-    return day.payoff(), day
+    return day.payoff()

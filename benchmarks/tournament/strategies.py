@@ -7,7 +7,6 @@ played better, so a table of gains is a lower bound.  Amounts are tick-watts, pr
 from __future__ import annotations
 
 import statistics
-from datetime import datetime
 
 from orderbook.order import Side, TimeInForce
 from tournament.market_day import GATE, LOT_W, MINUTE, OPENS, Customer, MarketDay, Player
@@ -24,8 +23,7 @@ class CompletingTaker(Player):
 
     def after(self, day: MarketDay) -> None:
         me = self.customers[0]
-        bids = [ticks for owner, ticks, _ in day.orders(Side.BUY) if owner != me.participant]
-        asks = [ticks for owner, ticks, _ in day.orders(Side.SELL) if owner != me.participant]
+        bids, asks = day.prices(Side.BUY, self), day.prices(Side.SELL, self)
         if bids and asks and bids[0] >= asks[0]:
             for side, ticks in ((Side.BUY, day.rules.max_price_ticks), (Side.SELL, 1)):
                 day.place(me, side, LOT_W, ticks, force=TimeInForce.IMMEDIATE_OR_CANCEL)
@@ -57,7 +55,7 @@ class PivotalSeller(Player):
     """Asks for nearly what the highest bid gives, and tells the truth in the last minutes."""
 
     def visit(self, day: MarketDay, customer: Customer) -> None:
-        bids = [t for owner, t, _ in day.orders(Side.BUY) if owner != customer.participant]
+        bids = day.prices(Side.BUY, self)
         if day.now > _LATE or not bids:
             day.quote_truthfully(customer)
             return
@@ -73,13 +71,11 @@ class Spoofer(Player):
     points = 2
 
     def after(self, day: MarketDay) -> None:
-        me, other = self.customers
-        names = {me.participant}
-        asks = [t for owner, t, _ in day.orders(Side.SELL) if owner not in names]
-        bids = [t for owner, t, _ in day.orders(Side.BUY) if owner not in names]
         if day.now > _LATE:
             return
+        other = self.customers[1]
         day.withdraw(other)
+        bids, asks = day.prices(Side.BUY, self), day.prices(Side.SELL, self)
         if asks and bids and bids[0] < asks[0] - 1:
             day.place(other, Side.BUY, LOT_W, asks[0] - 1)
 
@@ -93,8 +89,8 @@ class SellerInBreach(Player):
 
     def visit(self, day: MarketDay, customer: Customer) -> None:
         day.withdraw(customer)
-        penalty = day.rules.metering.penalty_price_ticks if day.rules.metering else 0
-        bids = [t for owner, t, _ in day.orders(Side.BUY) if owner != customer.participant]
+        penalty = day.penalty_ticks
+        bids = day.prices(Side.BUY, self)
         if bids and bids[0] > penalty:
             day.place(customer, Side.SELL, day.feeder.capacity_w, max(penalty, bids[0] // 2))
         else:
@@ -102,14 +98,13 @@ class SellerInBreach(Player):
 
     def used_w(self, day: MarketDay, customer: Customer) -> int:
         """Use what each watt is worth, whatever is held."""
-        penalty = day.rules.metering.penalty_price_ticks if day.rules.metering else 0
-        value = customer.value
+        penalty, value = day.penalty_ticks, customer.value
         useful_w = customer.useful_w(day.feeder.capacity_w)
         if value.slope_ticks_per_w and value.first_ticks > penalty:
             paying_w = int((value.first_ticks - penalty) / value.slope_ticks_per_w)
         else:
             paying_w = useful_w if value.first_ticks > penalty else 0
-        return max(min(paying_w, useful_w), min(day.position(customer).held_w, useful_w))
+        return max(min(paying_w, useful_w), day.truthful_use_w(customer))
 
 
 class BuyerBeforeCuts(Player):
@@ -125,7 +120,7 @@ class BuyerBeforeCuts(Player):
 
     def visit(self, day: MarketDay, customer: Customer) -> None:
         cut = day.cut
-        if cut is None or not _within(day.now, cut.at[0] - 10 * MINUTE, cut.at[-1]):
+        if cut is None or not cut.at[0] - 10 * MINUTE <= day.now <= cut.at[-1]:
             day.quote_truthfully(customer)
 
 
@@ -154,10 +149,6 @@ def _usual_price(day: MarketDay) -> float | None:
     """Return the mean price of the fills of the last ten trades."""
     fills = [fill for trade in day.trades[-10:] for fill in trade.fills]
     return statistics.fmean(f.amount / f.change_w for f in fills) if fills else None
-
-
-def _within(now: datetime, first: datetime, last: datetime) -> bool:
-    return first <= now <= last
 
 
 class CapacityOverstater(Player):
