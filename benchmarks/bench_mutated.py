@@ -5,7 +5,7 @@ JSON, fields, properties and topics were changed, while five others place an ord
 loop, and measure how long the report takes.  mosquitto, Redis with ``appendfsync always``; rates
 are lifted, so that every message is read.  An answer is a report that names its request.  What the
 broker never passed on (wrong topics, and quality of service 0 in excess) has none.  The memory is
-that of the exchange's process; it grows with the orders that rest.
+that of the exchange's process, with the number of orders that rest.
 
 Run: ``python benchmarks/bench_mutated.py [--messages 1000000] [--per-second 1000]``
 """
