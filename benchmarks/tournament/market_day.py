@@ -132,7 +132,7 @@ class Feeder:
 
 
 class Player:
-    """One participant with some of the day's customers' points; by itself it tells the truth.
+    """Some of the day's customers, who act as one; by itself it tells the truth.
 
     Parameters
     ----------
@@ -358,8 +358,7 @@ class MarketDay:
 def payoff_of(feeder: Feeder, rules: MarketRules, seed: int, kind: type[Player]) -> float:
     """Run a day in which the first customers are one player of a kind; return its payoff."""
     customers = feeder.customers(seed)
-    owner = customers[0].participant
-    own = [replace(each, participant=owner) for each in customers[: kind.points]]
+    own = customers[: kind.points]
     player = kind([replace(each, all_or_none=False, follows=False) for each in own])
     day = MarketDay(feeder, rules, seed, player, [*player.customers, *customers[kind.points :]])
     day.run()
